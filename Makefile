@@ -1,0 +1,36 @@
+# `make demo` and `make test` need Python 3.11 or newer, make and git; everything else they install into .venv.
+#
+#   make demo                              synthesise a clip, track it, show what happened
+#   make demo VIDEO=dog.mp4 POINT="310 220"  track what lies at pixel (310, 220) of your video's first frame
+#   make test                              lint and test
+#   make lint                              lint alone
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test lint
+
+demo: $(VENV)/.demo
+	$(BIN)/semtrack demo --output demo_output $(if $(VIDEO),--video "$(VIDEO)") $(if $(POINT),--point $(POINT))
+
+test: lint
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# A stamp file says that its installation is done for the present pyproject.toml and constraints.txt.
+$(VENV)/.demo: EXTRAS := data
+$(VENV)/.test: EXTRAS := data,train,eval,dev
+$(VENV)/.demo $(VENV)/.test: pyproject.toml $(VENV)/.torch
+	$(PIP_INSTALL) -e ".[$(EXTRAS)]"
+	touch $@
+
+$(VENV)/.torch: constraints.txt
+	$(PYTHON) -c "import sys; v = sys.version.split()[0]; sys.version_info >= (3, 11) or sys.exit(f'SemTrack needs Python 3.11 or newer, found {v}: name one with make PYTHON=...')"
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) torch
+	touch $@

@@ -1,0 +1,1 @@
+"""One adapter per published annotation format; each yields :class:`dataset_script.records.VideoRecord`."""

@@ -1,0 +1,1 @@
+"""The SemTrack metrics: pure NumPy functions, and the module that `evaluate` loads."""

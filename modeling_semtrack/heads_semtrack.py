@@ -1,0 +1,252 @@
+"""The two heads on the shared features: where the target is, and what it does."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from .configuration_semtrack import SemTrackConfig
+from .layers_semtrack import SemTrackDecoderLayer, SemTrackPositionEmbedding, additive_mask, grid_centers
+
+SCORE_PRIOR = 0.01  # initial probability of a cell to be the centre (Lin et al., "Focal Loss", ICCV 2017)
+OFFSET_RANGE = 1.5  # a cell may point at a centre this many cells away
+
+
+class SemTrackBoxHead(nn.Module):
+    """Centre score map with offset and size per cell (CenterNet; OSTrack, Ye et al., ECCV 2022), and presence."""
+
+    def __init__(self, config: SemTrackConfig) -> None:
+        super().__init__()
+        channels = config.box_head_channels
+        self.trunk = nn.Conv2d(config.hidden_size, channels, 3, padding=1)
+        self.score = _branch(channels, 1)
+        self.offset = _branch(channels, 2)
+        self.size = _branch(channels, 2)
+        self.presence = nn.Sequential(
+            nn.Linear(2 * config.hidden_size + 1, config.hidden_size), nn.GELU(), nn.Linear(config.hidden_size, 1)
+        )
+
+    def init_score_prior(self) -> float:
+        """Bias that makes the score map start at `SCORE_PRIOR`."""
+        return -math.log((1 - SCORE_PRIOR) / SCORE_PRIOR)
+
+    def forward(
+        self, view_embeds: torch.Tensor, target_embeds: torch.Tensor, grid: tuple[int, int]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Locates the target in a view.
+
+        Args:
+            view_embeds: [batch, rows * columns, hidden].
+            target_embeds: [batch, hidden].
+            grid: (rows, columns) of the view's tokens.
+
+        Returns:
+            score_logits [batch, rows, columns], box_map [batch, 4, rows, columns] (cxcywh normalised to the
+            view), presence_logits [batch]; all float32.
+        """
+        rows, columns = grid
+        features = view_embeds.transpose(1, 2).unflatten(-1, grid)  # [batch, hidden, rows, columns]
+        features = nn.functional.gelu(self.trunk(features.contiguous(memory_format=torch.channels_last)))
+        score_logits = self.score(features)[:, 0].float()
+        offset = OFFSET_RANGE * torch.tanh(self.offset(features).float())
+        size = torch.sigmoid(self.size(features).float())
+        scale = torch.tensor([columns, rows], dtype=torch.float32, device=offset.device)[None, :, None, None]
+        centers = grid_centers(rows, columns, offset.device).T.unflatten(-1, grid)  # [2, rows, columns]
+        box_map = torch.cat([centers + offset / scale, size], dim=1)
+
+        weights = score_logits.flatten(1).softmax(-1).to(view_embeds.dtype)  # [batch, rows * columns]
+        found = torch.einsum("bn,bnd->bd", weights, view_embeds)
+        best = score_logits.flatten(1).amax(-1, keepdim=True).sigmoid().to(view_embeds.dtype)
+        presence_logits = self.presence(torch.cat([target_embeds, found, best], dim=-1))[:, 0].float()
+        return score_logits, box_map, presence_logits
+
+
+@dataclass
+class SemTrackMemory:
+    """What the semantic head remembers of the last `memory_length` semantic steps of each target.
+
+    Attributes:
+        tokens: [batch, memory, cells, hidden]; cell 0 is the target's embedding, the others are pooled cells
+            of its search region.
+        boxes: [batch, memory, cells, 4], where each cell lay, cxcywh normalised to the scene.
+        times: [batch, memory], seconds.
+        valid: [batch, memory] bool; False for steps that have not happened yet.
+    """
+
+    tokens: torch.Tensor
+    boxes: torch.Tensor
+    times: torch.Tensor
+    valid: torch.Tensor
+
+    @classmethod
+    def cat(cls, memories: list[SemTrackMemory], dim: int = 0) -> SemTrackMemory:
+        """Joins memories along the batch (0) or the time (1) dimension."""
+        return cls(*(torch.cat([getattr(m, name) for m in memories], dim) for name in cls.__dataclass_fields__))
+
+    def __getitem__(self, index: slice) -> SemTrackMemory:
+        """The memories of a slice of the batch."""
+        return SemTrackMemory(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+
+
+class SemTrackSemanticHead(nn.Module):
+    """Set prediction of the target's interactions, after DETR (Carion et al., ECCV 2020).
+
+    Learned queries that know the target attend to its search region, to the scene and to a causal memory
+    of the target's past. All keys carry their place relative to the target and their age.
+    """
+
+    def __init__(self, config: SemTrackConfig) -> None:
+        super().__init__()
+        self.config = config
+        hidden = config.hidden_size
+        self.search_projection = nn.Linear(2 * hidden, hidden)
+        self.target_projection = nn.Linear(hidden, hidden)
+        self.queries = nn.Parameter(torch.empty(config.num_interaction_queries, hidden))
+        # Absolute place, place and size relative to the target, age
+        self.geometry = SemTrackPositionEmbedding(7, hidden)
+        self.source_embedding = nn.Embedding(2 + int(config.use_scene_context), hidden)
+        self.layers = nn.ModuleList(SemTrackDecoderLayer(config) for _ in range(config.num_semantic_layers))
+        self.norm = nn.LayerNorm(hidden, eps=config.layer_norm_eps)
+        self.interaction_classifier = nn.Linear(hidden, config.num_interactions + 1)
+        self.object_classifier = nn.Linear(hidden, config.num_objects + 1)
+        self.object_box = nn.Sequential(nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, 4))
+
+    def forward(
+        self,
+        view_embeds: torch.Tensor,
+        view_features: torch.Tensor,
+        target_embeds: torch.Tensor,
+        target_boxes: torch.Tensor,
+        view_windows: torch.Tensor,
+        times: torch.Tensor,
+        grid: tuple[int, int],
+        scene_features: torch.Tensor | None = None,
+        scene_grid: tuple[int, int] | None = None,
+        memory: SemTrackMemory | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, SemTrackMemory | None]:
+        """Describes what the target does at each step of a clip.
+
+        Args:
+            view_embeds, view_features: [batch, steps, tokens, hidden], search region after and before the
+                joint encoder.
+            target_embeds: [batch, steps, hidden].
+            target_boxes: [batch, steps, 4], cxcywh normalised to the scene.
+            view_windows: [batch, steps, 4], where the search region lies in the scene, cxcywh.
+            times: [batch, steps], seconds.
+            grid: (rows, columns) of the search region's tokens.
+            scene_features: [batch, steps, scene tokens, hidden], before the joint encoder; needed with
+                `use_scene_context`.
+            scene_grid: (rows, columns) of the scene's tokens.
+            memory: State after the previous clip, or None at the start.
+
+        Returns:
+            interaction_logits [batch, steps, queries, interactions + 1], object_logits [batch, steps,
+            queries, objects + 1] (the last class is "none"), object_boxes [batch, steps, queries, 4]
+            (cxcywh normalised to the scene), and the memory after the last step.
+        """
+        batch, steps = times.shape
+        search = self.search_projection(torch.cat([view_embeds, view_features], dim=-1))
+        cells = grid_centers(*grid, search.device)  # [tokens, 2]
+        context = [search + self._place(_cells_to_boxes(cells, grid, view_windows), target_boxes, None, source=0)]
+        valid = [torch.ones(batch, steps, search.shape[2], dtype=torch.bool, device=search.device)]
+        if self.config.use_scene_context:
+            if scene_features is None or scene_grid is None:
+                raise ValueError("use_scene_context needs the scene: pass scene_pixel_values or scene_features")
+            whole = torch.tensor([0.5, 0.5, 1.0, 1.0], device=search.device).expand(batch, steps, 4)
+            boxes = _cells_to_boxes(grid_centers(*scene_grid, search.device), scene_grid, whole)
+            context.append(scene_features + self._place(boxes, target_boxes, None, source=2))
+            valid.append(torch.ones(scene_features.shape[:3], dtype=torch.bool, device=search.device))
+        if self.config.use_temporal_memory:
+            history = self._extend(memory, search, target_embeds, target_boxes, view_windows, times, grid)
+            past = _past_of_each_step(history, steps)  # tensors [batch, steps, memory, ...]
+            ages = (times[:, :, None] - past.times)[..., None].expand(past.boxes.shape[:-1])
+            places = self._place(past.boxes.flatten(2, 3), target_boxes, ages.flatten(2, 3), source=1)
+            context.append(past.tokens.flatten(2, 3) + places)
+            valid.append(past.valid[..., None].expand(past.boxes.shape[:-1]).flatten(2, 3))
+            memory = SemTrackMemory(*(t[:, -self.config.memory_length :].detach() for t in vars(history).values()))
+
+        keys = torch.cat(context, dim=2).flatten(0, 1)  # [batch * steps, keys, hidden]
+        mask = additive_mask(torch.cat(valid, dim=2).flatten(0, 1), keys.dtype)
+        about_target = self.target_projection(target_embeds) + self._place(target_boxes, target_boxes, None, source=1)
+        queries = (self.queries + about_target[:, :, None]).flatten(0, 1)  # [batch * steps, queries, hidden]
+        for layer in self.layers:
+            queries = layer(queries, keys, mask)
+        queries = self.norm(queries).unflatten(0, (batch, steps))
+        return (
+            self.interaction_classifier(queries).float(),
+            self.object_classifier(queries).float(),
+            self.object_box(queries).float().sigmoid(),
+            memory,
+        )
+
+    def _place(
+        self, boxes: torch.Tensor, target_boxes: torch.Tensor, ages: torch.Tensor | None, source: int
+    ) -> torch.Tensor:
+        """Embeds places [..., (keys,) 4] relative to the target's [batch, steps, 4], ages in seconds, and source."""
+        if boxes.dim() > target_boxes.dim():
+            target_boxes = target_boxes[:, :, None]
+        boxes, target_boxes = boxes.float(), target_boxes.float().clamp_min(1e-3)
+        scale = target_boxes[..., 2:].prod(-1, keepdim=True).sqrt()
+        shift = torch.tanh((boxes[..., :2] - target_boxes[..., :2]) / (4 * scale))
+        stretch = torch.tanh(torch.log(boxes[..., 2:].clamp_min(1e-3) / target_boxes[..., 2:]) / 2)
+        age = torch.zeros_like(boxes[..., 0]) if ages is None else torch.tanh(ages.float() / 2)
+        geometry = self.geometry(torch.cat([boxes[..., :2], shift, stretch, age[..., None]], dim=-1))
+        return geometry + self.source_embedding.weight[source]
+
+    def _extend(
+        self,
+        memory: SemTrackMemory | None,
+        search: torch.Tensor,
+        target_embeds: torch.Tensor,
+        target_boxes: torch.Tensor,
+        view_windows: torch.Tensor,
+        times: torch.Tensor,
+        grid: tuple[int, int],
+    ) -> SemTrackMemory:
+        """The memory with this clip's steps appended: [batch, memory_length + steps, ...]."""
+        batch, steps = times.shape
+        side = self.config.memory_grid
+        images = search.flatten(0, 1).transpose(1, 2).unflatten(-1, grid)  # [batch * steps, hidden, rows, columns]
+        pooled = nn.functional.adaptive_avg_pool2d(images, side).flatten(2).transpose(1, 2).unflatten(0, (batch, steps))
+        cells = _cells_to_boxes(grid_centers(side, side, search.device), (side, side), view_windows)
+        now = SemTrackMemory(
+            tokens=torch.cat([target_embeds[:, :, None].to(pooled.dtype), pooled], dim=2),
+            boxes=torch.cat([target_boxes[:, :, None].float(), cells], dim=2),
+            times=times.float(),
+            valid=torch.ones(batch, steps, dtype=torch.bool, device=search.device),
+        )
+        if memory is None:
+            length = self.config.memory_length
+            memory = SemTrackMemory(
+                tokens=now.tokens.new_zeros(batch, length, *now.tokens.shape[2:]),
+                boxes=now.boxes.new_full((batch, length, *now.boxes.shape[2:]), 0.5),
+                times=now.times[:, :1].expand(batch, length),
+                valid=now.valid.new_zeros(batch, length),
+            )
+        return SemTrackMemory.cat([memory, now], dim=1)
+
+
+def _branch(channels: int, outputs: int) -> nn.Sequential:
+    half = channels // 2
+    return nn.Sequential(nn.Conv2d(channels, half, 3, padding=1), nn.GELU(), nn.Conv2d(half, outputs, 1))
+
+
+def _cells_to_boxes(cells: torch.Tensor, grid: tuple[int, int], windows: torch.Tensor) -> torch.Tensor:
+    """Boxes of a window's grid cells: [cells, 2] in the window, [batch, steps, 4] -> [batch, steps, cells, 4]."""
+    windows = windows.float()[:, :, None]  # [batch, steps, 1, 4]
+    centers = windows[..., :2] + (cells - 0.5) * windows[..., 2:]
+    sizes = windows[..., 2:] / torch.tensor([grid[1], grid[0]], device=windows.device)
+    return torch.cat([centers, sizes.expand_as(centers)], dim=-1)
+
+
+def _past_of_each_step(history: SemTrackMemory, steps: int) -> SemTrackMemory:
+    """For each of the last `steps` entries the `memory` entries before it: [batch, steps, memory, ...]."""
+    length = history.times.shape[1] - steps
+
+    def unfold(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.unfold(1, length, 1)[:, :steps].movedim(-1, 2)
+
+    return SemTrackMemory(*(unfold(tensor) for tensor in vars(history).values()))

@@ -1,0 +1,209 @@
+"""Matching and losses of both branches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch.nn import functional as F
+
+from .configuration_semtrack import SemTrackConfig
+
+IGNORE = -100  # label of what the source does not annotate
+POSITIVE_CELL = 0.3  # cells with at least this Gaussian weight learn the box
+
+
+@dataclass
+class SemTrackTargets:
+    """Truth for a batch of views; for clips every tensor has `steps` after `batch`.
+
+    Attributes:
+        boxes: [batch, 4], cxcywh normalised to the view; anything where the target is absent.
+        presence: [batch] float, 1 visible, 0 absent.
+        interactions: [batch, events] int64, `IGNORE` for padding; None without semantic labels.
+        objects: [batch, events] int64, the number of object classes for "none", `IGNORE` for unknown.
+        object_boxes: [batch, events, 4], cxcywh normalised to the scene, NaN where unknown.
+        described: [batch] bool, False where interactions are not annotated.
+    """
+
+    boxes: torch.Tensor
+    presence: torch.Tensor
+    interactions: torch.Tensor | None = None
+    objects: torch.Tensor | None = None
+    object_boxes: torch.Tensor | None = None
+    described: torch.Tensor | None = None
+
+    def flatten(self, clip: bool) -> SemTrackTargets:
+        """Merges batch and steps of clip labels."""
+        if not clip:
+            return self
+        values = (getattr(self, field.name) for field in fields(self))
+        return SemTrackTargets(*(None if value is None else value.flatten(0, 1) for value in values))
+
+    def to(self, device: torch.device | str) -> SemTrackTargets:
+        """The same labels on another device."""
+        values = (getattr(self, field.name) for field in fields(self))
+        return SemTrackTargets(*(None if value is None else value.to(device) for value in values))
+
+
+def semtrack_loss(output, targets: SemTrackTargets, config: SemTrackConfig) -> dict[str, torch.Tensor]:
+    """Unweighted loss terms by name.
+
+    Args:
+        output: `SemTrackOutput` with flat batch dimension.
+        targets: Truth with flat batch dimension.
+        config: Names the weight of "none" and the number of classes.
+
+    Returns:
+        `score`, `box_l1`, `box_giou`, `presence`, and, where interactions are annotated, `interaction`,
+        `object`, `object_box`.
+    """
+    losses = tracking_losses(output.score_logits, output.box_map, targets.boxes, targets.presence)
+    losses["presence"] = F.binary_cross_entropy_with_logits(output.presence_logits, targets.presence.float())
+    if targets.interactions is not None and output.interaction_logits is not None:
+        losses.update(
+            semantic_losses(output.interaction_logits, output.object_logits, output.object_boxes, targets, config)
+        )
+    return losses
+
+
+def tracking_losses(
+    score_logits: torch.Tensor, box_map: torch.Tensor, boxes: torch.Tensor, presence: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Focal loss on the centre map (CornerNet, eq. 1), L1 and GIoU on the boxes of the cells near the centre.
+
+    Args:
+        score_logits: [batch, rows, columns].
+        box_map: [batch, 4, rows, columns], cxcywh normalised to the view.
+        boxes: [batch, 4], cxcywh normalised to the view.
+        presence: [batch], 1 visible, 0 absent; an absent target has an empty centre map and no box.
+    """
+    visible = presence > 0.5
+    heat = center_heatmap(boxes, score_logits.shape[-2:]) * visible[:, None, None]
+    weights = torch.where(heat >= POSITIVE_CELL, heat, 0.0)  # [batch, rows, columns]
+    total = weights.sum().clamp_min(1e-6)
+    truth = boxes[:, :, None, None].expand_as(box_map)
+    truth = torch.where(visible[:, None, None, None], truth, box_map.detach())  # keeps NaN boxes out
+    l1 = (box_map - truth).abs().sum(1)
+    giou = 1 - generalized_iou(box_map.movedim(1, -1), truth.movedim(1, -1))
+    return {
+        "score": focal_loss(score_logits, heat),
+        "box_l1": (l1 * weights).sum() / total,
+        "box_giou": (giou * weights).sum() / total,
+    }
+
+
+def center_heatmap(boxes: torch.Tensor, grid: torch.Size | tuple[int, int]) -> torch.Tensor:
+    """Gaussian around each box's centre, exactly 1 at its cell: [batch, 4] -> [batch, rows, columns].
+
+    The spread follows the box (a sixth of its side, at least half a cell), as in CenterNet.
+    """
+    rows, columns = grid
+    boxes = boxes.nan_to_num(0.5).float()
+    scale = torch.tensor([columns, rows], dtype=torch.float32, device=boxes.device)
+    centers = torch.minimum((boxes[:, :2] * scale).floor().clamp_min(0), scale - 1)  # cell indices
+    sigma = (boxes[:, 2:] * scale / 6).clamp_min(0.5)
+    xs = torch.arange(columns, device=boxes.device)[None] - centers[:, :1]
+    ys = torch.arange(rows, device=boxes.device)[None] - centers[:, 1:]
+    gauss_x = torch.exp(-(xs**2) / (2 * sigma[:, :1] ** 2))
+    gauss_y = torch.exp(-(ys**2) / (2 * sigma[:, 1:] ** 2))
+    return gauss_y[:, :, None] * gauss_x[:, None, :]
+
+
+def focal_loss(logits: torch.Tensor, heat: torch.Tensor) -> torch.Tensor:
+    """Penalty-reduced focal loss (Law & Deng, "CornerNet", ECCV 2018, alpha 2, beta 4), per visible target.
+
+    Args:
+        logits, heat: [batch, rows, columns]; heat is 1 at the centre and falls around it.
+    """
+    positive = (heat == 1).float()
+    probability = logits.sigmoid()
+    hit = F.logsigmoid(logits) * (1 - probability) ** 2 * positive
+    miss = F.logsigmoid(-logits) * probability**2 * (1 - heat) ** 4 * (1 - positive)
+    return -(hit.sum() + miss.sum()) / positive.sum().clamp_min(1.0)
+
+
+def semantic_losses(
+    interaction_logits: torch.Tensor,
+    object_logits: torch.Tensor,
+    object_boxes: torch.Tensor,
+    targets: SemTrackTargets,
+    config: SemTrackConfig,
+) -> dict[str, torch.Tensor]:
+    """Set prediction loss (DETR, eq. 2) over the annotated views.
+
+    Args:
+        interaction_logits: [batch, queries, interactions + 1].
+        object_logits: [batch, queries, objects + 1].
+        object_boxes: [batch, queries, 4], cxcywh normalised to the scene.
+        targets: Truth; views with `described` False are left out.
+        config: Names `none_weight`.
+    """
+    batch, queries = interaction_logits.shape[:2]
+    interactions = interaction_logits.new_full((batch, queries), config.num_interactions, dtype=torch.long)
+    objects = torch.full_like(interactions, config.num_objects)
+    boxes = torch.full_like(object_boxes, float("nan"))
+    for item, (rows, columns) in enumerate(
+        match_interactions(interaction_logits, object_logits, object_boxes, targets)
+    ):
+        interactions[item, rows] = targets.interactions[item, columns]
+        objects[item, rows] = targets.objects[item, columns]
+        boxes[item, rows] = targets.object_boxes[item, columns].to(boxes.dtype)
+    if targets.described is not None:
+        interactions[~targets.described] = IGNORE
+        objects[~targets.described] = IGNORE
+    known = ~boxes.isnan().any(-1)
+    truth = torch.where(known[..., None], boxes, object_boxes.detach())
+    l1 = (object_boxes - truth).abs().sum(-1)
+    giou = 1 - generalized_iou(object_boxes, truth)
+    object_box = ((5 * l1 + 2 * giou) / 2 * known).sum() / known.sum().clamp_min(1)
+    return {
+        "interaction": _cross_entropy(interaction_logits, interactions, config.none_weight),
+        "object": _cross_entropy(object_logits, objects, config.none_weight),
+        "object_box": object_box,
+    }
+
+
+@torch.no_grad()
+def match_interactions(
+    interaction_logits: torch.Tensor,
+    object_logits: torch.Tensor,
+    object_boxes: torch.Tensor,
+    targets: SemTrackTargets,
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Hungarian matching of queries to events, per view: (query indices, event indices)."""
+    interaction_p = interaction_logits.softmax(-1)
+    object_p = object_logits.softmax(-1)
+    matches = []
+    for item in range(interaction_logits.shape[0]):
+        events = (targets.interactions[item] != IGNORE).nonzero()[:, 0]
+        objects = targets.objects[item, events]
+        boxes = targets.object_boxes[item, events].float()
+        cost = -interaction_p[item][:, targets.interactions[item, events]]  # [queries, events]
+        cost = cost - torch.where(objects != IGNORE, object_p[item][:, objects.clamp_min(0)], 0.0)
+        distance = torch.cdist(object_boxes[item], boxes.nan_to_num(0.0), p=1)
+        cost = cost + 2 * torch.where(boxes.isnan().any(-1), 0.0, distance)
+        rows, columns = linear_sum_assignment(cost.cpu().numpy())
+        rows = torch.as_tensor(rows, device=events.device)
+        matches.append((rows, events[torch.as_tensor(columns, device=events.device)]))
+    return matches
+
+
+def generalized_iou(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """GIoU (Rezatofighi et al., CVPR 2019) of paired cxcywh boxes: [..., 4], [..., 4] -> [...]."""
+    a1, a2 = first[..., :2] - first[..., 2:] / 2, first[..., :2] + first[..., 2:] / 2
+    b1, b2 = second[..., :2] - second[..., 2:] / 2, second[..., :2] + second[..., 2:] / 2
+    intersection = (torch.minimum(a2, b2) - torch.maximum(a1, b1)).clamp_min(0).prod(-1)
+    union = (first[..., 2:].prod(-1) + second[..., 2:].prod(-1) - intersection).clamp_min(1e-9)
+    hull = (torch.maximum(a2, b2) - torch.minimum(a1, b1)).prod(-1).clamp_min(1e-9)
+    return intersection / union - (hull - union) / hull
+
+
+def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor, none_weight: float) -> torch.Tensor:
+    """Cross-entropy over queries with the last class, "none", weighted down; 0 if nothing is annotated."""
+    weight = logits.new_ones(logits.shape[-1])
+    weight[-1] = none_weight
+    losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), weight, ignore_index=IGNORE, reduction="sum")
+    counted = labels.flatten()[labels.flatten() != IGNORE]
+    return losses / weight[counted].sum().clamp_min(1e-6)

@@ -1,0 +1,393 @@
+"""SemTrackModel: tensors in, SemTrackOutput out."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput
+from transformers.utils.generic import merge_with_config_defaults
+from transformers.utils.output_capturing import capture_outputs
+
+from .configuration_semtrack import SemTrackConfig
+from .heads_semtrack import SemTrackBoxHead, SemTrackMemory, SemTrackSemanticHead
+from .layers_semtrack import (
+    SemTrackAttention,
+    SemTrackLayer,
+    SemTrackPositionEmbedding,
+    additive_mask,
+    grid_centers,
+)
+from .loss_semtrack import SemTrackTargets, semtrack_loss
+from .stem_semtrack import build_stem
+
+# Rows of the type embedding: what kind of token this is.
+TYPES = {
+    "search": 0,
+    "scene": 1,
+    "template_outside": 2,
+    "template_inside": 3,
+    "dynamic_outside": 4,
+    "dynamic_inside": 5,
+    "point_negative": 6,
+    "point_positive": 7,
+    "text": 8,
+}
+
+
+@dataclass
+class SemTrackOutput(ModelOutput):
+    """What the model sees. With clips, every shape below has `steps` after `batch`.
+
+    Attributes:
+        loss: Weighted sum of the terms that the given labels allow, or None without labels.
+        losses: The unweighted terms by name.
+        score_logits: [batch, rows, columns], where the target's centre is.
+        box_map: [batch, 4, rows, columns], the box that each cell proposes, cxcywh normalised to the view.
+        pred_boxes: [batch, 4], the box of the best cell, cxcywh normalised to the view.
+        presence_logits: [batch], whether the target is visible in the view.
+        target_embeds: [batch, hidden].
+        interaction_logits: [batch, queries, interactions + 1]; the last class is "none".
+        object_logits: [batch, queries, objects + 1]; the last class is "none".
+        object_boxes: [batch, queries, 4], cxcywh normalised to the scene.
+        memory: State of the semantic head after the last step, to be passed to the next call.
+        hidden_states, attentions: Of the joint encoder, where asked for.
+    """
+
+    loss: torch.Tensor | None = None
+    losses: dict[str, torch.Tensor] | None = None
+    score_logits: torch.Tensor | None = None
+    box_map: torch.Tensor | None = None
+    pred_boxes: torch.Tensor | None = None
+    presence_logits: torch.Tensor | None = None
+    target_embeds: torch.Tensor | None = None
+    interaction_logits: torch.Tensor | None = None
+    object_logits: torch.Tensor | None = None
+    object_boxes: torch.Tensor | None = None
+    memory: SemTrackMemory | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
+
+
+@dataclass
+class SemTrackTrack:
+    """Result of [`SemTrackModel.track`] for a batch of views; shapes as in [`SemTrackOutput`].
+
+    `view_features` and `view_embeds` [batch, tokens, hidden] are the view before and after the joint encoder.
+    """
+
+    score_logits: torch.Tensor
+    box_map: torch.Tensor
+    presence_logits: torch.Tensor
+    target_embeds: torch.Tensor
+    view_features: torch.Tensor
+    view_embeds: torch.Tensor
+    grid: tuple[int, int]
+
+
+class SemTrackPreTrainedModel(PreTrainedModel):
+    """Loading, saving and initialisation of SemTrack models."""
+
+    config: SemTrackConfig
+    base_model_prefix = "semtrack"
+    main_input_name = "pixel_values"
+    input_modalities = ("video",)
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["SemTrackLayer", "SemTrackDecoderLayer", "InvertedResidual"]
+    _supports_sdpa = True
+    _can_record_outputs = {"hidden_states": SemTrackLayer, "attentions": SemTrackAttention}
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, SemTrackModel):
+            init.normal_(module.target_token, std=self.config.initializer_range)
+        elif isinstance(module, SemTrackSemanticHead):
+            init.normal_(module.queries, std=1.0)
+        elif isinstance(module, SemTrackBoxHead):
+            init.constant_(module.score[-1].bias, module.init_score_prior())
+
+
+class SemTrackModel(SemTrackPreTrainedModel):
+    """A prompted joint encoder with a box head and a semantic head on shared features.
+
+    Prompt tokens (template crops, clicked points, text embeddings) and the tokens of a view (search region or
+    scene) go through one encoder; the box head locates the target in the view and the semantic head tells
+    what it does. See `docs/model.md`.
+    """
+
+    def __init__(self, config: SemTrackConfig) -> None:
+        super().__init__(config)
+        hidden = config.hidden_size
+        self.stem = build_stem(config)
+        self.stem_norm = nn.LayerNorm(self.stem.channels, eps=config.layer_norm_eps)
+        self.stem_projection = nn.Linear(self.stem.channels, hidden)
+        self.position = SemTrackPositionEmbedding(2, hidden)
+        self.type_embedding = nn.Embedding(len(TYPES), hidden)
+        self.target_token = nn.Parameter(torch.empty(hidden))
+        self.text_projection = nn.Linear(config.text_embed_size, hidden)
+        self.layers = nn.ModuleList(SemTrackLayer(config) for _ in range(config.num_hidden_layers))
+        self.norm = nn.LayerNorm(hidden, eps=config.layer_norm_eps)
+        self.box_head = SemTrackBoxHead(config)
+        self.semantic_head = SemTrackSemanticHead(config) if config.semantic_head == "query" else None
+        self.post_init()
+
+    def embed(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
+        """Stem: [batch, 3, height, width] -> features [batch, tokens, hidden] and their grid (rows, columns)."""
+        features = self.stem(pixel_values.to(self.stem_projection.weight.dtype))
+        grid = (features.shape[2], features.shape[3])
+        tokens = features.flatten(2).transpose(1, 2)  # [batch, tokens, channels]
+        return self.stem_projection(self.stem_norm(tokens)), grid
+
+    def embed_templates(self, pixel_values: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+        """Template crops to prompt tokens.
+
+        Args:
+            pixel_values: [batch, templates, 3, height, width]. The first template is the user's; later ones
+                come from the past of the track.
+            boxes: [batch, templates, 4], the target in each crop, cxcywh normalised to the crop.
+
+        Returns:
+            [batch, templates * tokens, hidden]
+        """
+        batch, templates = boxes.shape[:2]
+        features, grid = self.embed(pixel_values.flatten(0, 1))
+        centers = grid_centers(*grid, features.device)  # [tokens, 2]
+        distance = (centers - boxes[..., None, :2]).abs()  # [batch, templates, tokens, 2]
+        inside = (distance <= boxes[..., None, 2:] / 2).all(-1).long()
+        dynamic = torch.arange(templates, device=features.device).clamp_max(1)[:, None]
+        kind = torch.where(dynamic.bool(), TYPES["dynamic_outside"], TYPES["template_outside"]) + inside
+        tokens = features.unflatten(0, (batch, templates)) + self.position(2 * centers - 1)
+        return (tokens + self.type_embedding(kind)).flatten(1, 2)
+
+    def embed_points(self, coordinates: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Clicks to prompt tokens.
+
+        Args:
+            coordinates: [batch, points, 2], x and y normalised to the view.
+            labels: [batch, points], 1 on the target and 0 off it.
+
+        Returns:
+            [batch, points, hidden]
+        """
+        return self.position(2 * coordinates - 1) + self.type_embedding(TYPES["point_negative"] + labels.long())
+
+    def embed_text(self, text_embeds: torch.Tensor) -> torch.Tensor:
+        """Text embeddings [batch, words, text_embed_size] to prompt tokens [batch, words, hidden]."""
+        text_embeds = text_embeds.to(self.text_projection.weight.dtype)
+        return self.text_projection(text_embeds) + self.type_embedding.weight[TYPES["text"]]
+
+    def track(
+        self,
+        view_features: torch.Tensor,
+        grid: tuple[int, int],
+        prompt_embeds: torch.Tensor,
+        prompt_mask: torch.Tensor | None = None,
+        view: str = "search",
+    ) -> SemTrackTrack:
+        """Locates the prompted targets in a batch of views.
+
+        Args:
+            view_features: [batch, tokens, hidden] from [`embed`].
+            grid: (rows, columns) of the view.
+            prompt_embeds: [batch, prompt tokens, hidden] from the `embed_*` methods.
+            prompt_mask: [batch, prompt tokens] bool, False for padding; None if nothing is padding.
+            view: `"search"` (a region around the target) or `"scene"` (the whole frame).
+        """
+        batch, tokens = view_features.shape[:2]
+        places = self.position(2 * grid_centers(*grid, view_features.device) - 1)
+        view_tokens = view_features + places + self.type_embedding.weight[TYPES[view]]
+        target = self.target_token.expand(batch, 1, -1)
+        hidden_states = torch.cat([target, prompt_embeds, view_tokens], dim=1)
+        mask = None
+        if prompt_mask is not None:
+            mask = nn.functional.pad(prompt_mask.bool(), (1, tokens), value=True)
+            mask = additive_mask(mask, hidden_states.dtype)
+        for layer in self.layers:
+            hidden_states = layer(hidden_states, mask)
+        hidden_states = self.norm(hidden_states)
+        target_embeds, view_embeds = hidden_states[:, 0], hidden_states[:, -tokens:]
+        score_logits, box_map, presence_logits = self.box_head(view_embeds, target_embeds, grid)
+        return SemTrackTrack(
+            score_logits, box_map, presence_logits, target_embeds, view_features, view_embeds, grid
+        )
+
+    @merge_with_config_defaults
+    @capture_outputs(tie_last_hidden_states=False)
+    def forward(
+        self,
+        pixel_values: torch.Tensor,
+        template_pixel_values: torch.Tensor | None = None,
+        template_boxes: torch.Tensor | None = None,
+        point_coords: torch.Tensor | None = None,
+        point_labels: torch.Tensor | None = None,
+        text_embeds: torch.Tensor | None = None,
+        text_mask: torch.Tensor | None = None,
+        view: str = "search",
+        scene_pixel_values: torch.Tensor | None = None,
+        target_boxes: torch.Tensor | None = None,
+        view_windows: torch.Tensor | None = None,
+        times: torch.Tensor | None = None,
+        memory: SemTrackMemory | None = None,
+        labels: SemTrackTargets | None = None,
+        **kwargs: object,
+    ) -> SemTrackOutput:
+        """Tracks in a batch of views, or tracks and describes a batch of clips.
+
+        At least one prompt (template, point or text) is needed; several may be combined.
+
+        Args:
+            pixel_values: Views [batch, 3, height, width], or clips of views [batch, steps, 3, height, width].
+            template_pixel_values: [batch, templates, 3, height, width], shared by all steps of a clip.
+            template_boxes: [batch, templates, 4], cxcywh normalised to the crop.
+            point_coords: [batch, points, 2], normalised to the view (of every step).
+            point_labels: [batch, points], 1 on the target and 0 off it.
+            text_embeds: [batch, words, text_embed_size].
+            text_mask: [batch, words], False for padding.
+            view: `"search"` or `"scene"`.
+            scene_pixel_values: Whole frames, letterboxed, [batch, (steps,) 3, height, width].
+            target_boxes: [batch, (steps,) 4], the target's box as far as known, cxcywh normalised to the
+                scene. The semantic head runs where this, `view_windows` and `times` are given.
+            view_windows: [batch, (steps,) 4], where the view lies in the scene, cxcywh.
+            times: [batch, (steps)], seconds.
+            memory: Output of the previous call on the same videos; None starts anew.
+            labels: Truth of each view ([`SemTrackTargets`]); gives the loss.
+
+        Raises:
+            ValueError: If no prompt is given, or a part of the semantic inputs is missing.
+        """
+        clip = pixel_values.dim() == 5
+        batch = pixel_values.shape[0]
+        steps = pixel_values.shape[1] if clip else 1
+        prompt_embeds, prompt_mask = self._prompt(
+            template_pixel_values, template_boxes, point_coords, point_labels, text_embeds, text_mask
+        )
+        features, grid = self.embed(pixel_values.flatten(0, 1) if clip else pixel_values)
+        if steps > 1:
+            prompt_embeds = prompt_embeds.repeat_interleave(steps, dim=0)
+            prompt_mask = None if prompt_mask is None else prompt_mask.repeat_interleave(steps, dim=0)
+        track = self.track(features, grid, prompt_embeds, prompt_mask, view)
+
+        output = SemTrackOutput(
+            score_logits=track.score_logits,
+            box_map=track.box_map,
+            pred_boxes=best_boxes(track.score_logits, track.box_map),
+            presence_logits=track.presence_logits,
+            target_embeds=track.target_embeds,
+        )
+        semantic_inputs = {"target_boxes": target_boxes, "view_windows": view_windows, "times": times}
+        given = [name for name, value in semantic_inputs.items() if value is not None]
+        if given and len(given) < len(semantic_inputs):
+            missing = sorted(set(semantic_inputs) - set(given))
+            raise ValueError(f"the semantic head needs target_boxes, view_windows and times, missing {missing}")
+        if given and self.semantic_head is not None:
+            self._describe_clip(output, track, scene_pixel_values, semantic_inputs, memory, (batch, steps))
+        if labels is not None:
+            output.losses = semtrack_loss(output, labels.flatten(clip), self.config)
+            output.loss = sum(getattr(self.config, f"{name}_loss_weight") * v for name, v in output.losses.items())
+        if clip:
+            for name in ("score_logits", "box_map", "pred_boxes", "presence_logits", "target_embeds"):
+                output[name] = output[name].unflatten(0, (batch, steps))
+            for name in ("interaction_logits", "object_logits", "object_boxes"):
+                if output[name] is not None:
+                    output[name] = output[name].unflatten(0, (batch, steps))
+        return output
+
+    def describe(
+        self,
+        track: SemTrackTrack,
+        target_boxes: torch.Tensor,
+        view_windows: torch.Tensor,
+        times: torch.Tensor,
+        scene: tuple[torch.Tensor, tuple[int, int]] | None,
+        memory: SemTrackMemory | None,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, SemTrackMemory | None]:
+        """Runs the semantic head on tracked views.
+
+        Args:
+            track: Result of [`track`] for batch * steps views.
+            target_boxes, view_windows: [batch, steps, 4], cxcywh normalised to the scene.
+            times: [batch, steps], seconds.
+            scene: Features [batch or 1, steps, tokens, hidden] and grid of the scene from [`embed`]; one
+                scene may serve all targets. None without `use_scene_context`.
+            memory: State after the previous steps.
+
+        Returns:
+            As [`SemTrackSemanticHead.forward`].
+        """
+        batch, steps = times.shape
+        features, scene_grid = scene if scene is not None else (None, None)
+        if features is not None:
+            features = features.expand(batch, -1, -1, -1)
+        return self.semantic_head(
+            track.view_embeds.unflatten(0, (batch, steps)),
+            track.view_features.unflatten(0, (batch, steps)),
+            track.target_embeds.unflatten(0, (batch, steps)),
+            target_boxes,
+            view_windows,
+            times,
+            track.grid,
+            features,
+            scene_grid,
+            memory,
+        )
+
+    def _describe_clip(
+        self,
+        output: SemTrackOutput,
+        track: SemTrackTrack,
+        scene_pixel_values: torch.Tensor | None,
+        semantic_inputs: dict[str, torch.Tensor],
+        memory: SemTrackMemory | None,
+        shape: tuple[int, int],
+    ) -> None:
+        """Fills the semantic fields of `output`, flattened to batch * steps."""
+        scene = None
+        if self.config.use_scene_context and scene_pixel_values is not None:
+            features, scene_grid = self.embed(scene_pixel_values.reshape(-1, *scene_pixel_values.shape[-3:]))
+            scene = (features.unflatten(0, shape), scene_grid)
+        inputs = {name: value.reshape(*shape, *value.shape[value.dim() - (name != "times") :])
+                  for name, value in semantic_inputs.items()}  # fmt: skip
+        interactions, objects, boxes, output.memory = self.describe(track, scene=scene, memory=memory, **inputs)
+        output.interaction_logits = interactions.flatten(0, 1)
+        output.object_logits = objects.flatten(0, 1)
+        output.object_boxes = boxes.flatten(0, 1)
+
+    def _prompt(
+        self,
+        template_pixel_values: torch.Tensor | None,
+        template_boxes: torch.Tensor | None,
+        point_coords: torch.Tensor | None,
+        point_labels: torch.Tensor | None,
+        text_embeds: torch.Tensor | None,
+        text_mask: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """All prompt tokens [batch, tokens, hidden] and, where text is padded, their mask."""
+        for first, second, names in (
+            (template_pixel_values, template_boxes, "template_pixel_values and template_boxes"),
+            (point_coords, point_labels, "point_coords and point_labels"),
+        ):
+            if (first is None) != (second is None):
+                raise ValueError(f"{names} belong together, got only one of them")
+        prompts = []
+        if template_pixel_values is not None:
+            prompts.append(self.embed_templates(template_pixel_values, template_boxes))
+        if point_coords is not None:
+            prompts.append(self.embed_points(point_coords, point_labels))
+        if text_embeds is not None:
+            prompts.append(self.embed_text(text_embeds))
+        if not prompts:
+            raise ValueError("no prompt: pass template_pixel_values with template_boxes, point_coords, or text_embeds")
+        embeds = torch.cat([prompt.to(self.target_token.dtype) for prompt in prompts], dim=1)
+        if text_mask is None:
+            return embeds, None
+        if text_embeds is None or text_mask.shape != text_embeds.shape[:2]:
+            raise ValueError(f"text_mask {tuple(text_mask.shape)} must match the words of text_embeds")
+        return embeds, nn.functional.pad(text_mask.bool(), (embeds.shape[1] - text_mask.shape[1], 0), value=True)
+
+
+def best_boxes(score_logits: torch.Tensor, box_map: torch.Tensor) -> torch.Tensor:
+    """The box of the best cell: [batch, rows, columns], [batch, 4, rows, columns] -> [batch, 4]."""
+    best = score_logits.flatten(1).argmax(-1)[:, None, None].expand(-1, 4, 1)
+    return box_map.flatten(2).gather(2, best)[..., 0]
