@@ -13,10 +13,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import ProjectConfiguration, set_seed
@@ -24,9 +26,18 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 from transformers import HfArgumentParser
 
+from dataset_script.semantic_data import AnnotatedVideo, described_targets, label_maps, read_videos, target_events
 from dataset_script.tracking_data import tracking_sampler
 from modeling_semtrack import SemTrackConfig, SemTrackImageProcessor, SemTrackModel, SemTrackProcessor
 from modeling_semtrack.lite0 import load_lite0
+from modeling_semtrack.training_clips import (
+    ClipDataset,
+    SemanticTrainer,
+    collate_clips,
+    extract_clips,
+    mirror_labels,
+    step_labels,
+)
 from modeling_semtrack.training_views import TrackingViews, collate_views
 
 
@@ -45,7 +56,11 @@ class TrainArguments:
     masks: str | None = field(default=None, metadata={"help": "Folder of masks of the photos' main objects."})
     sequences: str | None = field(default=None, metadata={"help": "Folder of OTB-like sequences."})
     exclude: str | None = field(default=None, metadata={"help": "Text file with sequence names to leave out."})
-    videos: str | None = field(default=None, metadata={"help": "SemTrack-layout folder (semtrack synthesize)."})
+    annotations: list[str] = field(default_factory=list, metadata={"help": "JSON files in the SemTrack layout."})
+    videos: list[str] = field(default_factory=list, metadata={"help": "The folder of each file's videos."})
+    exclude_videos: str | None = field(default=None, metadata={"help": "Text file with video ids to leave out."})
+    clip_steps: int = field(default=16, metadata={"help": "Semantic steps of a training clip."})
+    passes: int = field(default=2, metadata={"help": "Feature passes over the videos: other phase, mirrored."})
 
     steps: int = field(default=1000, metadata={"help": "Optimizer steps."})
     batch_size: int = field(default=32, metadata={"help": "Items per process and step."})
@@ -81,7 +96,8 @@ def main() -> None:
     check_output(args, output)
     set_seed(args.seed)
 
-    model, processor = load_model(args)
+    videos = annotated_videos(args)
+    model, processor = load_model(args, videos)
     select_trainable(model, args)
     trainable = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trainable, lr=args.learning_rate, weight_decay=args.weight_decay)
@@ -90,20 +106,25 @@ def main() -> None:
     accelerator.register_for_checkpointing(progress)
     # The schedule is not prepared: it counts optimizer steps here, whatever the number of processes.
     accelerator.register_for_checkpointing(schedule)
-    model, optimizer = accelerator.prepare(model, optimizer)
+    trained = model if args.stage == "tracking" else SemanticTrainer(model)
+    trained, optimizer = accelerator.prepare(trained, optimizer)
     if args.resume:
         resume(accelerator, output)
 
     per_step = args.batch_size * args.gradient_accumulation * accelerator.num_processes
-    dataset, collate = training_data(args, processor, args.steps * per_step, progress.step * per_step)
+    span = (args.steps * per_step, progress.step * per_step)
+    if args.stage == "tracking":
+        dataset, collate = tracking_data(args, processor, videos, *span)
+    else:
+        dataset, collate = semantic_data(args, model, processor, videos, *span)
     loader = DataLoader(dataset, args.batch_size, collate_fn=collate, num_workers=args.workers)
     loader = accelerator.prepare(loader)
     bar = tqdm(total=args.steps, initial=progress.step, disable=not accelerator.is_main_process, unit="step")
-    model.train()
+    trained.train()
     running: dict[str, float] = {}
     for batch in loader:
-        with accelerator.accumulate(model):
-            output_of_batch = model(**batch)
+        with accelerator.accumulate(trained):
+            output_of_batch = trained(**batch)
             accelerator.backward(output_of_batch.loss)
             if accelerator.sync_gradients:
                 accelerator.clip_grad_norm_(trainable, args.clip_norm)
@@ -122,7 +143,7 @@ def main() -> None:
             accelerator.save_state()
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        accelerator.unwrap_model(model).save_pretrained(output / "model")
+        model.save_pretrained(output / "model")
         processor.save_pretrained(output / "model")
         print(f"trained model: {output / 'model'}")
     accelerator.end_training()
@@ -168,8 +189,25 @@ def check_output(args: TrainArguments, output: Path) -> None:
     saved.write_text(json.dumps(asdict(args), indent=2) + "\n")
 
 
-def load_model(args: TrainArguments) -> tuple[SemTrackModel, SemTrackProcessor]:
-    """The model to start from."""
+def annotated_videos(args: TrainArguments) -> list[AnnotatedVideo]:
+    """The training videos of all annotation files."""
+    if len(args.annotations) != len(args.videos):
+        raise SystemExit(f"pass one --videos folder per --annotations file, got {args.annotations} and {args.videos}")
+    pairs = zip(args.annotations, args.videos)
+    return [video for file, folder in pairs for video in read_videos(file, folder, exclude=args.exclude_videos)]
+
+
+def load_model(args: TrainArguments, videos: list[AnnotatedVideo]) -> tuple[SemTrackModel, SemTrackProcessor]:
+    """The model to start from; the semantic stage gives it the label maps of its videos."""
+    if args.stage not in ("tracking", "semantic"):
+        raise SystemExit(f"stage must be tracking or semantic, got '{args.stage}'")
+    if args.stage == "semantic":
+        if args.model is None or not videos:
+            raise SystemExit("the semantic stage needs --model (a trained tracker), --annotations and --videos")
+        id2interaction, id2object = label_maps(videos)
+        config = SemTrackConfig.from_pretrained(args.model, id2interaction=id2interaction, id2object=id2object)
+        model = SemTrackModel.from_pretrained(args.model, config=config, ignore_mismatched_sizes=True)
+        return model, SemTrackProcessor.from_pretrained(args.model)
     if args.model is not None:
         return SemTrackModel.from_pretrained(args.model), SemTrackProcessor.from_pretrained(args.model)
     fields = json.loads(Path(args.config).read_text()) if args.config else {}
@@ -187,14 +225,47 @@ def select_trainable(model: SemTrackModel, args: TrainArguments) -> None:
         parameter.requires_grad_(name.startswith(semantic) if args.stage == "semantic" else not name.startswith(frozen))
 
 
-def training_data(
-    args: TrainArguments, processor: SemTrackProcessor, length: int, first: int
-) -> tuple[Dataset, partial]:
-    """The stage's items from number `first` on, and their collate function."""
-    sampler = tracking_sampler(args.images, args.masks, args.sequences, args.exclude, args.videos)
+def tracking_data(
+    args: TrainArguments, processor: SemTrackProcessor, videos: list[AnnotatedVideo], length: int, first: int
+) -> tuple[Dataset, Callable]:
+    """Views with prompts from item `first` on, and their collate function."""
+    sampler = tracking_sampler(args.images, args.masks, args.sequences, args.exclude, videos)
     images = processor.image_processor
     dataset = TrackingViews(sampler, images, length, args.batch_size, args.seed, first)
     return dataset, partial(collate_views, processor=images)
+
+
+def semantic_data(
+    args: TrainArguments,
+    model: SemTrackModel,
+    processor: SemTrackProcessor,
+    videos: list[AnnotatedVideo],
+    length: int,
+    first: int,
+) -> tuple[Dataset, Callable]:
+    """Clips of features from item `first` on, and their collate function; every process computes all features."""
+    config = model.config
+    rng = np.random.default_rng(args.seed)
+    clips = []
+    model.eval()
+    rounds = [(video, number) for number in range(args.passes) for video in videos]
+    for video, number in tqdm(rounds, desc="features", unit="video"):
+        targets = [
+            step_labels(
+                target.boxes,
+                target_events(video.record, target, config.interaction2id, config.object2id),
+                config.semantic_stride,
+                phase=2 * number,
+            )
+            for target in described_targets(video.record)
+        ]
+        frames = video.frames()
+        if number % 2:  # every other pass sees the video mirrored
+            targets = [mirror_labels(labels, video.record.width) for labels in targets]
+            frames = ((index, time, np.ascontiguousarray(image[:, ::-1])) for index, time, image in frames)
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=args.mixed_precision == "bf16"):
+            clips += extract_clips(model, processor.image_processor, frames, targets, rng)
+    return ClipDataset(clips, args.clip_steps, length, args.seed, first), collate_clips
 
 
 def rate_at(args: TrainArguments, step: int) -> float:

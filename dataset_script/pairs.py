@@ -245,9 +245,7 @@ def _random_affine(size: tuple[int, int], rng: np.random.Generator, strength: fl
 
 
 def _move_camera(image: Image.Image, matrix: tuple[float, ...]) -> Image.Image:
-    return image.transform(
-        image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR, fillcolor=OUTSIDE
-    )
+    return image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR, fillcolor=OUTSIDE)
 
 
 def _share(mask: Image.Image) -> float:
@@ -282,9 +280,7 @@ def _lookalike(sprite: Image.Image, rng: np.random.Generator) -> Image.Image:
     return Image.merge("RGBA", (*bands, alpha))
 
 
-def _paste(
-    canvas: Image.Image, visible: Image.Image | None, sprite: Image.Image, center: tuple[float, float]
-) -> None:
+def _paste(canvas: Image.Image, visible: Image.Image | None, sprite: Image.Image, center: tuple[float, float]) -> None:
     """Pastes a cut-out onto the canvas, and its alpha onto the mask of what is visible."""
     corner = (round(center[0] - sprite.width / 2), round(center[1] - sprite.height / 2))
     alpha = sprite.getchannel("A")

@@ -109,9 +109,7 @@ class VideoRecord:
     def __post_init__(self) -> None:
         where = f"video '{self.video_id}'"
         if not self.video_id or not self.file_name:
-            raise ValueError(
-                f"a video needs an id and a file name, got {self.video_id!r}, {self.file_name!r}"
-            )
+            raise ValueError(f"a video needs an id and a file name, got {self.video_id!r}, {self.file_name!r}")
         if PurePosixPath(self.file_name).is_absolute() or PureWindowsPath(self.file_name).is_absolute():
             raise ValueError(f"{where}: file_name must be relative to the videos, got {self.file_name!r}")
         if self.width <= 0 or self.height <= 0 or self.num_frames <= 0 or not self.fps > 0:

@@ -5,29 +5,35 @@ often a second subject, passers-by, look-alikes, occluders, and a moving camera.
 comes from the geometry that is rendered, never from estimates.
 
 What counts as an interaction (S = subject, O = object, "touch" = their sides meet; positions are those of the
-feet on the ground, distances without camera motion; intervals start and end with the motion they describe):
+feet on the ground, free of camera motion; intervals start and end with the motion they describe):
 
-==============  ======================================================================================  ======
-interaction     definition                                                                              weight
-==============  ======================================================================================  ======
-approach        S walks straight to the side of O, which stays; the distance shrinks                      22
-move away       S stands by O and walks off; O stays, the distance grows                                  18
-follow          O walks ahead; S walks on O's trail, at a distance that stays the same                    13
-push            S touches O from behind; both move in the direction from S to O                           11
-carry           O stays at the upper body (the mouth) of S while S walks                                  10
-pick up         S stands by O; O rises from the ground to where S carries things (0.4 to 0.8 s)            7
-pull            S touches O; both move in the direction from O to S                                        6
-circle          S walks around O, which stays, by more than half a turn                                  4.5
-chase           O runs; S runs faster on O's trail and closes in                                         3.5
-drop            O leaves the hands of the standing S and falls to the ground                               2
-throw           after a short swing O leaves S on a ballistic path and lands                             1.5
-hit             S strikes O in a quick lunge with contact; O jolts away and comes to rest                1.2
-hide behind     from beside a wall O, S goes behind it and stays, out of sight                             1
-==============  ======================================================================================  ======
+==============  ================================================================================  ======
+interaction     definition                                                                        weight
+==============  ================================================================================  ======
+approach        S walks straight to the side of O, which stays; the distance shrinks                  10
+move away       S stands by O and walks off; O stays, the distance grows                              20
+follow          O walks ahead; S walks on O's trail, at a distance that stays the same                16
+push            S touches O from behind; both move in the direction from S to O                       14
+carry           O stays at the upper body (an animal's mouth) of S while S walks                      11
+pick up         S stands by O; O rises from the ground to where S carries things (0.4 to 0.8 s)        3
+pull            S touches O; both move in the direction from O to S                                    9
+circle          S walks around O, which stays, by more than half a turn                                7
+chase           O runs; S runs faster on O's trail and closes in                                       5
+drop            O leaves the hands of the standing S and falls to the ground                         1.5
+throw           after a short swing O leaves the standing S on a ballistic path and lands              3
+hit             S strikes O in a quick lunge with contact; O jolts away and comes to rest            2.2
+hide behind     from beside a wall O, S goes behind it and stays there, out of sight                 1.6
+==============  ================================================================================  ======
 
 The weights are the shares with which episodes are chosen (``SyntheticConfig.interaction_weights``). What an
-episode needs first is played and annotated as well: getting to an object from afar is an approach, carrying
-starts with picking up unless the video starts with full hands, leaving a hiding place is moving away.
+episode needs first is played and annotated as well, so that events are counted otherwise than episodes:
+getting to an object from afar is an approach (about a third of all events), carrying starts with picking up
+unless the video starts with full hands, who has to do something else drops what it holds, leaving a hiding
+place is moving away. Two interactions at once occur where somebody approaches with full hands.
+
+An interaction is annotated where both sides can be seen: subject and object each have a box in at least
+:data:`LEAST_SEEN_FRAMES` frames and in the share :data:`LEAST_SEEN_SHARE` of its frames. When a box exists
+is told in :mod:`dataset_script.synthetic_scene`.
 """
 
 from __future__ import annotations
@@ -50,9 +56,20 @@ from modeling_semtrack.video import VideoWriter
 
 SOURCE = "synthetic"
 INTERACTION_WEIGHTS: dict[str, float] = {
-    "approach": 10.0, "move away": 20.0, "follow": 16.0, "push": 14.0, "carry": 11.0, "pick up": 3.0,
-    "pull": 9.0, "circle": 7.0, "chase": 5.0, "drop": 1.5, "throw": 3.0, "hit": 2.2, "hide behind": 1.6,
-}  # fmt: skip
+    "approach": 10.0,
+    "move away": 20.0,
+    "follow": 16.0,
+    "push": 14.0,
+    "carry": 11.0,
+    "pick up": 3.0,
+    "pull": 9.0,
+    "circle": 7.0,
+    "chase": 5.0,
+    "drop": 1.5,
+    "throw": 3.0,
+    "hit": 2.2,
+    "hide behind": 1.6,
+}
 INTERACTIONS = tuple(INTERACTION_WEIGHTS)
 LEAST_SEEN_FRAMES, LEAST_SEEN_SHARE = 3, 0.2
 ACTOR_HEIGHTS = (25.0, 110.0)  # pixels in a frame of 240

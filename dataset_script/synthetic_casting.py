@@ -77,9 +77,7 @@ class Casting:
 
     def actor(self, shape: str, ratio: float) -> Entity:
         """A person or animal (or cut-out) somewhere on the stage, ``ratio`` of the main actor's height."""
-        height = (
-            self.actor_height * ratio * self.rng.uniform(0.85, 1.15) * (0.62 if shape == "animal" else 1.0)
-        )
+        height = self.actor_height * ratio * self.rng.uniform(0.85, 1.15) * (0.62 if shape == "animal" else 1.0)
         shape = CUTOUT_CATEGORY if self.rng.random() < self.cutout_share else shape
         entity = self._enter(make_sprite(shape, max(12, round(height)), self.photos, self.rng))
         entity.speed = self.rng.uniform(38, 75) * math.sqrt(self.actor_height / 60)
@@ -157,9 +155,7 @@ class Casting:
         if stage.room(first.x, side) < gap:
             side = -side
         actor.x = min(0.97 * stage.width, max(0.03 * stage.width, first.x + side * gap))
-        actor.y = stage.clamp_y(
-            first.y + (1.0 if near else self.rng.uniform(-0.3, 0.3) * gap * FORESHORTENING)
-        )
+        actor.y = stage.clamp_y(first.y + (1.0 if near else self.rng.uniform(-0.3, 0.3) * gap * FORESHORTENING))
         actor.facing = -side
         if kind in ("carry", "drop", "throw") and self.rng.random() < 0.55:
             stage.grab(actor, first)
@@ -219,9 +215,7 @@ def pause(stage: Stage, actor: Entity) -> Script:
     if goal is None or chance < 0.45:
         yield from stage.stand(stage.rng.uniform(0.2, 0.8))
     elif chance < 0.92:
-        yield from stage.walk(
-            actor, lambda: goal, actor.speed * stage.rng.uniform(0.7, 1.3), seconds=1.6, within=2.0
-        )
+        yield from stage.walk(actor, lambda: goal, actor.speed * stage.rng.uniform(0.7, 1.3), seconds=1.6, within=2.0)
     else:
         yield from _leave_and_return(stage, actor)
 

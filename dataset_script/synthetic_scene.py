@@ -130,9 +130,7 @@ class Scene:
 
     def boxes(self) -> dict[int, dict[int, Box]]:
         """Visible boxes (xywh pixels) by track id and frame index, computed from the masks."""
-        result: dict[int, dict[int, Box]] = {
-            e.track_id: {} for e in self.stage.entities if e.track_id is not None
-        }
+        result: dict[int, dict[int, Box]] = {e.track_id: {} for e in self.stage.entities if e.track_id is not None}
         owner = np.zeros((self.height, self.width), np.int32)
         for frame in range(len(self.camera)):
             owner[:] = 0
@@ -147,9 +145,7 @@ class Scene:
                 alpha = entity.sprite.layers[entity.poses[frame].image][1]
                 mask = np.asarray(_warp(alpha, (right - left, bottom - top), coefficients)) > 127
                 owner[top:bottom, left:right][mask] = number
-                found.append(
-                    (-1 if entity.track_id is None else entity.track_id, _tight(mask, left, top), area)
-                )
+                found.append((-1 if entity.track_id is None else entity.track_id, _tight(mask, left, top), area))
             seen = np.bincount(owner.ravel(), minlength=len(order) + 1)[1:]
             for (track, box, area), pixels in zip(found, seen, strict=True):
                 if track >= 0 and pixels >= LEAST_VISIBLE * area and min(box[2:]) >= LEAST_SIDE:
@@ -159,9 +155,7 @@ class Scene:
     def frames(self) -> Iterator[np.ndarray]:
         """Renders the frames one by one: uint8 ``[height, width, 3]``, RGB."""
         rng = np.random.default_rng(self.seed)
-        grain = (
-            rng.standard_normal((self.height + 32, self.width + 32, 3), dtype=np.float32) * self.look.noise
-        )
+        grain = rng.standard_normal((self.height + 32, self.width + 32, 3), dtype=np.float32) * self.look.noise
         phase = rng.uniform(0, 2 * math.pi)
         for frame in range(len(self.camera)):
             image = self._compose(frame)
@@ -169,9 +163,7 @@ class Scene:
                 image = image.filter(ImageFilter.GaussianBlur(self.look.blur))
             pixels = np.asarray(image, dtype=np.float32)
             depth, rate = self.look.flicker
-            light = self.look.gain[0] * (
-                1 + depth * math.sin(phase + 2 * math.pi * rate * frame * self.stage.dt)
-            )
+            light = self.look.gain[0] * (1 + depth * math.sin(phase + 2 * math.pi * rate * frame * self.stage.dt))
             pixels = (pixels - 128) * light + (128 + self.look.gain[1] + 60 * (light - self.look.gain[0]))
             if self.look.noise:
                 y, x = rng.integers(0, 32, 2)
@@ -185,9 +177,7 @@ class Scene:
         if patch is not None:
             (left, top, right, bottom), coefficients, _ = patch
             alpha = entity.sprite.layers[entity.poses[frame].image][1]
-            mask[top:bottom, left:right] = (
-                np.asarray(_warp(alpha, (right - left, bottom - top), coefficients)) > 127
-            )
+            mask[top:bottom, left:right] = np.asarray(_warp(alpha, (right - left, bottom - top), coefficients)) > 127
         return mask
 
     def _order(self, frame: int) -> list[Entity]:
@@ -228,9 +218,7 @@ class Scene:
         v = (y - lift - cy) * zoom + 0.5 * self.height
         return u, v, zoom * self.stage.scale(y)
 
-    def _patch(
-        self, entity: Entity, frame: int
-    ) -> tuple[tuple[int, int, int, int], tuple[float, ...], float] | None:
+    def _patch(self, entity: Entity, frame: int) -> tuple[tuple[int, int, int, int], tuple[float, ...], float] | None:
         """Where the entity lands: pixel rectangle, affine map from it into the sprite, silhouette area."""
         pose, sprite = entity.poses[frame], entity.sprite
         x, y, scale = self._project(pose.x, pose.y, pose.lift, frame)

@@ -26,29 +26,29 @@ def _turn_to(subject: Entity, obj: Entity) -> None:
 
 
 def approach(stage: Stage, subject: Entity, obj: Entity, gap: float = 1.0) -> Script:
-    """Walks to the object's side, to ``gap`` contact distances."""
+    """Walks straight to the object's side, until ``gap`` contact distances are left."""
     side = _side(stage, subject, obj)
     pace = subject.speed * stage.rng.uniform(0.85, 1.5)
 
     def goal() -> tuple[float, float]:
         return obj.x + side * gap * stage.contact(subject, obj), obj.y + 1.0
 
+    def arrived() -> bool:
+        return stage.distance(subject, obj) <= gap * stage.contact(subject, obj) + 2
+
     with stage.event(subject, "approach", obj):
-        yield from stage.walk(subject, goal, pace)
+        yield from stage.walk(subject, goal, pace, until=arrived)
     _turn_to(subject, obj)
 
 
 def reach(stage: Stage, subject: Entity, obj: Entity, gap: float = 1.0) -> Script:
-    """Brings the subject into contact: an approach from afar, a short step from nearby."""
+    """Brings the subject beside the object: an approach from afar, then a short step if need be."""
     if not stage.near(subject, obj):
         yield from approach(stage, subject, obj, gap)
-    else:
-        side = _side(stage, subject, obj)
-        x = obj.x + side * gap * stage.contact(subject, obj)
-        if math.hypot(subject.x - x, subject.y - obj.y) > 3:
-            yield from stage.walk(
-                subject, lambda: (x, stage.clamp_y(obj.y + 1.0)), 1.3 * subject.speed, within=2.0
-            )
+    side = _side(stage, subject, obj)
+    x, y = obj.x + side * gap * stage.contact(subject, obj), stage.clamp_y(obj.y + 1.0)
+    if math.hypot(subject.x - x, subject.y - y) > 3:
+        yield from stage.walk(subject, lambda: (x, y), 1.3 * subject.speed, within=2.0)
     _turn_to(subject, obj)
 
 
@@ -65,11 +65,11 @@ def move_away(stage: Stage, subject: Entity, obj: Entity) -> Script:
 def follow(stage: Stage, subject: Entity, leader: Entity) -> Script:
     """The leader walks ahead; the subject keeps its distance on the same path."""
     gap = stage.contact(subject, leader) * stage.rng.uniform(1.35, 2.2) + 6
-    if stage.distance(subject, leader) > 1.6 * gap:
+    if stage.distance(subject, leader) > 1.25 * gap:
         yield from approach(stage, subject, leader, gap=gap / stage.contact(subject, leader))
     pace = min(subject.speed, leader.speed) * stage.rng.uniform(0.75, 1.15)
     seconds = stage.rng.uniform(1.1, 2.6)
-    yield from _pursue(stage, subject, leader, "follow", pace, seconds, gap, lag=0.15)
+    yield from _pursue(stage, subject, leader, "follow", pace, seconds, gap, head_start=0.85 * gap)
 
 
 def chase(stage: Stage, subject: Entity, leader: Entity) -> Script:
@@ -77,22 +77,32 @@ def chase(stage: Stage, subject: Entity, leader: Entity) -> Script:
     pace = max(subject.speed, leader.speed) * stage.rng.uniform(1.9, 2.7)
     seconds = stage.rng.uniform(0.9, 1.8)
     gap = stage.contact(subject, leader) * stage.rng.uniform(0.8, 1.2)
-    yield from _pursue(stage, subject, leader, "chase", pace, seconds, gap, lag=0.2)
+    head_start = gap + stage.rng.uniform(0.2, 0.4) * stage.height
+    yield from _pursue(stage, subject, leader, "chase", pace, seconds, gap, head_start)
 
 
-def _pursue(stage: Stage, subject: Entity, leader: Entity, name: str, pace: float, seconds: float, gap: float,
-            lag: float) -> Script:  # fmt: skip
-    """The leader goes ahead on a curved path; after ``lag`` seconds the subject follows its trail.
+def _pursue(
+    stage: Stage,
+    subject: Entity,
+    leader: Entity,
+    name: str,
+    pace: float,
+    seconds: float,
+    gap: float,
+    head_start: float,
+) -> Script:
+    """The leader goes ahead on a curved path; once it is ``head_start`` pixels off, the subject follows.
 
-    The distance along the trail goes smoothly from what it is to ``gap`` pixels.
+    The subject takes the leader's trail; the distance along it (foreshortening undone) goes smoothly from
+    what it is then to ``gap`` pixels.
     """
     heading = math.atan2((leader.y - subject.y) / FORESHORTENING, leader.x - subject.x)
     if stage.room(leader.x, math.cos(heading)) < 0.2 * pace * seconds:
         heading += math.copysign(0.7, stage.rng.uniform(-1, 1))
     bend = stage.rng.uniform(-0.5, 0.5)
     trail = [(subject.x, subject.y), (leader.x, leader.y)]
-    arc = [0.0, math.dist(*trail)]
-    total, late = stage.frames(seconds + lag), stage.frames(lag)
+    arc = [0.0, stage.distance(subject, leader)]
+    steps = stage.frames(seconds)
     leader.busy = True
 
     def advance(frame: int) -> None:
@@ -101,23 +111,21 @@ def _pursue(stage: Stage, subject: Entity, leader: Entity, name: str, pace: floa
         speed = pace * smooth((frame + 1) * stage.dt / 0.3)
         stage.velocity(leader, speed * math.cos(heading), speed * math.sin(heading) * FORESHORTENING)
         leader.y = stage.clamp_y(leader.y)
-        arc.append(arc[-1] + math.dist(trail[-1], (leader.x, leader.y)))
+        x, y = trail[-1]
+        arc.append(arc[-1] + math.hypot(leader.x - x, (leader.y - y) / FORESHORTENING))
         trail.append((leader.x, leader.y))
 
     try:
-        for frame in range(late):
-            advance(frame)
+        late = 0
+        while late < 3 or arc[-1] < head_start and late < stage.fps:
+            advance(late)
+            late += 1
             yield
-        start, steps, done = arc[-1], total - late, 0.0
-        points = None
+        start, done = arc[-1], 0.0
         with stage.event(subject, name, leader):
-            for frame in range(late, total):
-                advance(frame)
-                share = (
-                    smooth((frame - late + 1) / steps)
-                    if name == "chase"
-                    else smooth(2 * (frame - late) / steps)
-                )
+            for frame in range(steps):
+                advance(late + frame)
+                share = smooth((frame + 1) / steps * (1 if name == "chase" else 2))
                 done = max(done, arc[-1] - (start + share * (gap - start)))
                 points = np.asarray(trail)
                 x, y = (float(np.interp(done, arc, points[:, axis])) for axis in (0, 1))
@@ -135,9 +143,7 @@ def _inside(stage: Stage, entity: Entity, heading: float) -> float:
     ahead_y = entity.y + 40 * math.sin(heading) * FORESHORTENING
     if 0.04 * stage.width < ahead_x < 0.96 * stage.width and stage.top <= ahead_y <= stage.bottom:
         return heading
-    wanted = math.atan2(
-        (0.5 * (stage.top + stage.bottom) - entity.y) / FORESHORTENING, 0.5 * stage.width - entity.x
-    )
+    wanted = math.atan2((0.5 * (stage.top + stage.bottom) - entity.y) / FORESHORTENING, 0.5 * stage.width - entity.x)
     turn = (wanted - heading + math.pi) % (2 * math.pi) - math.pi
     return heading + max(-5 * stage.dt, min(5 * stage.dt, turn))
 
@@ -332,11 +338,10 @@ def hide_behind(stage: Stage, subject: Entity, wall: Entity) -> Script:
     side = _side(stage, subject, wall)
     depth = wall.y - 5.0
     beside = wall.x + side * (stage.half_width(wall) + 0.9 * stage.half_width(subject))
-    if abs(subject.x - beside) > 12 or abs(subject.y - depth) > 4:
-        with stage.event(subject, "approach", wall):
-            yield from stage.walk(
-                subject, lambda: (beside, depth), subject.speed * stage.rng.uniform(0.9, 1.4)
-            )
+    if not stage.near(subject, wall):
+        yield from approach(stage, subject, wall, gap=1.1)
+    if math.hypot(subject.x - beside, subject.y - depth) > 3:
+        yield from stage.walk(subject, lambda: (beside, depth), 1.3 * subject.speed, within=2.0)
     pace = subject.speed * stage.rng.uniform(0.8, 1.3)
     with stage.event(subject, "hide behind", wall):
         yield from stage.walk(subject, lambda: (wall.x, depth), pace)

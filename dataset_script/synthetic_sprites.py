@@ -160,9 +160,7 @@ def _paint_person(width: int, height: int, photos: PhotoLibrary, rng: np.random.
         for index in range(GAIT_POSES):
             swing = math.sin(2 * math.pi * index / GAIT_POSES)
             legs = _mask(width, height, lambda d, w, h, s=swing: _draw_legs(d, w, h, s, girth))
-            torso = _mask(
-                width, height, lambda d, w, h, s=swing, r=reaching: _draw_torso(d, w, h, s, r, girth)
-            )
+            torso = _mask(width, height, lambda d, w, h, s=swing, r=reaching: _draw_torso(d, w, h, s, r, girth))
             head = _mask(width, height, _draw_head)
             poses.append(_layered(width, height, [(lower, legs), (upper, torso), (skin, head)]))
     return Sprite("person", poses, width, height)
@@ -172,9 +170,7 @@ def _draw_head(draw: ImageDraw.ImageDraw, w: float, h: float) -> None:
     draw.ellipse((0.5 * w - 0.075 * h, 0, 0.5 * w + 0.075 * h, 0.17 * h), fill=255)
 
 
-def _draw_torso(
-    draw: ImageDraw.ImageDraw, w: float, h: float, swing: float, reaching: bool, girth: float
-) -> None:
+def _draw_torso(draw: ImageDraw.ImageDraw, w: float, h: float, swing: float, reaching: bool, girth: float) -> None:
     half = 0.25 * w * girth
     draw.rounded_rectangle((0.5 * w - half, 0.15 * h, 0.5 * w + half, 0.55 * h), 0.06 * h, fill=255)
     thick = max(1, round(0.06 * h * girth))
@@ -215,9 +211,7 @@ def _paint_animal(width: int, height: int, photos: PhotoLibrary, rng: np.random.
     poses = []
     for index in range(GAIT_POSES):
         swing = math.sin(2 * math.pi * index / GAIT_POSES)
-        poses.append(
-            _layered(width, height, [(coat, _mask(width, height, lambda d, w, h, s=swing: draw(d, w, h, s)))])
-        )
+        poses.append(_layered(width, height, [(coat, _mask(width, height, lambda d, w, h, s=swing: draw(d, w, h, s)))]))
     return Sprite("animal", poses * 2, width, height)
 
 
@@ -229,9 +223,7 @@ def _paint_ball(width: int, height: int, photos: PhotoLibrary, rng: np.random.Ge
 
 def _paint_box(width: int, height: int, photos: PhotoLibrary, rng: np.random.Generator) -> Sprite:
     edge = Image.new("RGB", (width, height), tuple(int(v) for v in rng.integers(0, 255, 3)))
-    outer = _mask(
-        width, height, lambda d, w, h: d.rounded_rectangle((0, 0, w - 1, h - 1), 0.12 * h, fill=255)
-    )
+    outer = _mask(width, height, lambda d, w, h: d.rounded_rectangle((0, 0, w - 1, h - 1), 0.12 * h, fill=255))
     inner = _mask(width, height, lambda d, w, h: d.rectangle((0.1 * w, 0.1 * h, 0.9 * w, 0.9 * h), fill=255))
     layers = [(edge, outer), (photos.texture(rng, width, height), inner)]
     return Sprite("box", [_layered(width, height, layers)], width, height)
@@ -244,18 +236,14 @@ def _paint_cart(width: int, height: int, photos: PhotoLibrary, rng: np.random.Ge
         for x in (0.22 * w, 0.78 * w):
             d.ellipse((x - 0.18 * h, 0.64 * h, x + 0.18 * h, h), fill=255)
 
-    body = _mask(
-        width, height, lambda d, w, h: d.rounded_rectangle((0, 0, w - 1, 0.78 * h), 0.1 * h, fill=255)
-    )
+    body = _mask(width, height, lambda d, w, h: d.rounded_rectangle((0, 0, w - 1, 0.78 * h), 0.1 * h, fill=255))
     layers = [(photos.texture(rng, width, height), body), (tyre, _mask(width, height, wheels))]
     return Sprite("cart", [_layered(width, height, layers)], width, height)
 
 
 def _paint_wall(width: int, height: int, photos: PhotoLibrary, rng: np.random.Generator) -> Sprite:
     mask = Image.new("L", (width, height), 255)
-    return Sprite(
-        "wall", [_layered(width, height, [(photos.texture(rng, width, height), mask)])], width, height
-    )
+    return Sprite("wall", [_layered(width, height, [(photos.texture(rng, width, height), mask)])], width, height)
 
 
 _PAINTERS: dict[str, Callable[..., Sprite]] = {

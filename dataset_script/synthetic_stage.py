@@ -198,13 +198,23 @@ class Stage:
         self.velocity(e, vx, vy, turn)
         return math.hypot(x - e.x, y - e.y)
 
-    def walk(self, e: Entity, goal: Callable[[], tuple[float, float]], speed: float, seconds: float = 8.0,
-             within: float = 1.5) -> Script:  # fmt: skip
-        """Walks ``e`` to a goal (which may move) until it is ``within`` pixels, for ``seconds`` at most."""
+    def walk(
+        self,
+        e: Entity,
+        goal: Callable[[], tuple[float, float]],
+        speed: float,
+        seconds: float = 8.0,
+        within: float = 1.5,
+        until: Callable[[], bool] = lambda: False,
+    ) -> Script:
+        """Walks ``e`` to a goal (which may move) until it is ``within`` pixels, or ``until`` says so.
+
+        It gives up after ``seconds``.
+        """
         for _ in range(self.frames(seconds)):
             left = self.steer(e, *goal(), speed)
             yield
-            if left <= within:
+            if left <= within or until():
                 break
         e.halt()
 
@@ -219,9 +229,7 @@ class Stage:
         size = self.tall(load) if load else 0.0
         front = 0.42 * self.half_width(e) if e.sprite.category == "animal" else 0.75 * self.half_width(e)
         level = 0.72 if e.sprite.category == "animal" else 0.62
-        return front * e.facing * (2.0 if e.sprite.category == "animal" else 1.0), level * self.tall(
-            e
-        ) - 0.5 * size
+        return front * e.facing * (2.0 if e.sprite.category == "animal" else 1.0), level * self.tall(e) - 0.5 * size
 
     def carry_along(self, e: Entity) -> None:
         """Puts the load of ``e``, if any, at its carrying place."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from modeling_semtrack.video import VideoReader
 
+from .names import read_names
 from .pairs import MixedSampler, PhotoSampler, SequenceSampler
+from .semantic_data import AnnotatedVideo
 from .sources.otb import BoxSequence, list_images, read_sequences
-from .sources.semtrack import read_semtrack
 
 PHOTO_WEIGHT, SEQUENCE_WEIGHT, VIDEO_WEIGHT = 0.6, 0.3, 0.1
 MOST_VIDEOS = 60  # unpacked videos are held in memory
@@ -21,7 +23,7 @@ def tracking_sampler(
     masks: str | Path | None = None,
     sequences: str | Path | None = None,
     exclude: str | Path | None = None,
-    videos: str | Path | None = None,
+    annotated: Sequence[AnnotatedVideo] = (),
 ) -> MixedSampler:
     """A sampler over all the given sources.
 
@@ -30,7 +32,7 @@ def tracking_sampler(
         masks: Folder of masks of the photos' main objects.
         sequences: Folder of OTB-like sequences.
         exclude: Text file with names of sequences to leave out, one per line, `#` starts a comment.
-        videos: Folder with `annotations.json` in the SemTrack layout and its videos.
+        annotated: Videos with annotated tracks, of which the first `MOST_VIDEOS` are used.
 
     Raises:
         ValueError: If nothing is given, or `exclude` names a sequence that is not there.
@@ -42,18 +44,12 @@ def tracking_sampler(
         kept = without_excluded(read_sequences(sequences), exclude)
         frames = {s.name: list_images(s.frames) if s.frames.is_dir() else _unpack(s.frames) for s in kept}
         samplers.append((SequenceSampler(kept, frames), SEQUENCE_WEIGHT))
-    if videos:
-        tracks, frames = _annotated_tracks(Path(videos))
+    if annotated:
+        tracks, frames = _annotated_tracks(annotated[:MOST_VIDEOS])
         samplers.append((SequenceSampler(tracks, frames), VIDEO_WEIGHT))
     if not samplers:
         raise ValueError("nothing to train on: pass images, sequences or videos (a folder each)")
     return MixedSampler(samplers)
-
-
-def read_names(path: str | Path) -> set[str]:
-    """Names in a text file, one per line; `#` starts a comment."""
-    lines = (line.split("#")[0].strip() for line in Path(path).read_text().splitlines())
-    return {line for line in lines if line}
 
 
 def without_excluded(sequences: list[BoxSequence], exclude: str | Path | None) -> list[BoxSequence]:
@@ -71,21 +67,19 @@ def without_excluded(sequences: list[BoxSequence], exclude: str | Path | None) -
     return [s for s in sequences if s.name not in names]
 
 
-def _annotated_tracks(folder: Path) -> tuple[list[BoxSequence], dict[str, list]]:
-    """Every track of the first training videos of a SemTrack-layout folder, with their frames unpacked."""
-    records = [r for r in read_semtrack(folder / "annotations.json") if r.metadata.get("split", "train") == "train"]
+def _annotated_tracks(videos: Sequence[AnnotatedVideo]) -> tuple[list[BoxSequence], dict[str, list]]:
+    """Every track of the videos, with their frames unpacked."""
     tracks, frames = [], {}
-    for record in records[:MOST_VIDEOS]:
-        path = folder / record.file_name
-        images = _unpack(path)
-        for target in record.targets:
+    for video in videos:
+        images = _unpack(video.path)
+        for target in video.record.targets:
             boxes = np.full((len(images), 4), np.nan)
             for index, box in target.boxes.items():
                 if index < len(images):
                     boxes[index] = box
             if np.isfinite(boxes[:, 0]).sum() >= 2:
-                name = f"{record.video_id}/{target.track_id}"
-                tracks.append(BoxSequence(name, path, boxes, None))
+                name = f"{video.record.video_id}/{target.track_id}"
+                tracks.append(BoxSequence(name, video.path, boxes, None))
                 frames[name] = images
     return tracks, frames
 

@@ -79,18 +79,14 @@ def to_semtrack(trajectories: Sequence[SemanticTrajectory], video: str = "video"
     interactions = _ids((event.interaction for event in events), first=0)
     for trajectory in trajectories:
         strongest = _strongest_event(trajectory.events)
-        object_tracks = [
-            layout.add_track(event.object) if _has_object(event) else None for event in trajectory.events
-        ]
+        object_tracks = [layout.add_track(event.object) if _has_object(event) else None for event in trajectory.events]
         _annotate_subject(layout, trajectory, strongest, object_tracks, interactions)
         for index, (event, track_id) in enumerate(zip(trajectory.events, object_tracks, strict=True)):
             relation = interactions[event.interaction]
             for frame, box in event.object_boxes:
                 wins = strongest.get(frame) == index
                 _annotate_object(layout, event, track_id, frame, box, relation if wins else -1)
-    return layout.to_dict() | {
-        "interactions": [{"id": index, "name": name} for name, index in interactions.items()]
-    }
+    return layout.to_dict() | {"interactions": [{"id": index, "name": name} for name, index in interactions.items()]}
 
 
 def check_finite(trajectories: Sequence[SemanticTrajectory]) -> None:
@@ -190,14 +186,10 @@ class _Layout:
     def add_track(self, category: str | None) -> int:
         """Adds a track that is no target; returns its id."""
         track_id = next(self._free_track_ids)
-        self.tracks.append(
-            {"id": track_id, "video_id": 1, "category_id": self.categories[category or UNNAMED]}
-        )
+        self.tracks.append({"id": track_id, "video_id": 1, "category_id": self.categories[category or UNNAMED]})
         return track_id
 
-    def annotate(
-        self, track_id: int, frame_index: int, box: Box, category: str | None, score: float
-    ) -> dict[str, Any]:
+    def annotate(self, track_id: int, frame_index: int, box: Box, category: str | None, score: float) -> dict[str, Any]:
         """Adds a box; returns its annotation, to which the caller may add fields."""
         annotation = {
             "image_id": self.image_ids[frame_index],

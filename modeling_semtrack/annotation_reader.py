@@ -38,14 +38,10 @@ def from_coco(data: Entry, video_id: int | None = None, fps: float | None = None
         ValueError: If the layout lacks something, or ``video_id`` is not in it.
     """
     with _complete_fields():
-        return [
-            _trajectory(video, track_id) for video in _videos(data, video_id, fps) for track_id in video.boxes
-        ]
+        return [_trajectory(video, track_id) for video in _videos(data, video_id, fps) for track_id in video.boxes]
 
 
-def from_semtrack(
-    data: Entry, video_id: int | None = None, fps: float | None = None
-) -> list[SemanticTrajectory]:
+def from_semtrack(data: Entry, video_id: int | None = None, fps: float | None = None) -> list[SemanticTrajectory]:
     """The main objects of a SemTrack-layout dictionary with their events.
 
     An event is a run of equal ``relation_sub_category_id`` over the annotations of a main object; frames
@@ -147,10 +143,7 @@ def _times(video: Entry, images: Sequence[Entry], fps: float | None) -> tuple[di
     rate = video.get("fps", fps)
     if not rate and not all("time" in image for image in images):
         raise ValueError(f"video '{video['name']}' has neither times of images nor fps; pass fps=")
-    times = {
-        _frame_index(image): image["time"] if "time" in image else _frame_index(image) / rate
-        for image in images
-    }
+    times = {_frame_index(image): image["time"] if "time" in image else _frame_index(image) / rate for image in images}
     last = max(times.values(), default=0.0)
     return times, video.get("end_time", last + 1 / rate if rate else last)
 
@@ -160,9 +153,7 @@ def _boxes_by_track(images: Sequence[Entry], annotations: Sequence[Entry]) -> di
     tracks: dict[int, dict[int, Entry]] = defaultdict(dict)
     for annotation in annotations:
         if annotation["image_id"] not in frame_of:
-            raise ValueError(
-                f"image_id of an annotation must name an image of its video, got {annotation['image_id']}"
-            )
+            raise ValueError(f"image_id of an annotation must name an image of its video, got {annotation['image_id']}")
         track_id = annotation["track_id"] if "track_id" in annotation else annotation["instance_id"]
         tracks[track_id][frame_of[annotation["image_id"]]] = annotation
     return {track_id: dict(sorted(boxes.items())) for track_id, boxes in sorted(tracks.items())}

@@ -186,7 +186,9 @@ def _label_map(labels: dict | None, name: str) -> dict[int, str]:
     """Label map with int keys (JSON turns them into strings), checked to be 0..n-1 and free of duplicates."""
     result = {int(key): value for key, value in (labels or {}).items()}
     if sorted(result) != list(range(len(result))):
-        raise ValueError(f"{name} must number its labels 0 to {len(result) - 1} without holes, got ids {sorted(result)}")
+        raise ValueError(
+            f"{name} must number its labels 0 to {len(result) - 1} without holes, got ids {sorted(result)}"
+        )
     if len(set(result.values())) != len(result):
         doubles = sorted({v for v in result.values() if list(result.values()).count(v) > 1})
         raise ValueError(f"{name} must not name a label twice, got {doubles} more than once")

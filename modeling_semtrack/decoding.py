@@ -65,9 +65,7 @@ class Container:
             self._container = av.open(target, metadata_errors="replace", **options)
         except (*AV_ERRORS, ValueError, TypeError) as error:
             expected = "a running camera or stream" if options else "a whole mp4, mkv, webm, avi or gif file"
-            raise VideoError(
-                f"{name} cannot be opened as a video ({reason(error)}); expected {expected}"
-            ) from error
+            raise VideoError(f"{name} cannot be opened as a video ({reason(error)}); expected {expected}") from error
         self._stream = self._find_stream()
         self._reformatter = VideoReformatter()
         rate = self._stream.average_rate or self._stream.guessed_rate or Fraction(DEFAULT_FPS)
@@ -77,9 +75,7 @@ class Container:
         if duration is None:
             duration = _seconds(self._container.duration, Fraction(1, av.time_base))
         self.duration = None if duration is None else float(duration)
-        self.frame_count = (
-            self._stream.frames or (None if duration is None else round(duration * rate)) or None
-        )
+        self.frame_count = self._stream.frames or (None if duration is None else round(duration * rate)) or None
 
     def _find_stream(self) -> av.VideoStream:
         stream = self._container.streams.best("video")
@@ -152,18 +148,12 @@ class Folder:
         self.incomplete_reason: str | None = None
         try:
             with os.scandir(folder) as entries:
-                names = [
-                    entry.name for entry in entries if entry.is_file() and not entry.name.startswith(".")
-                ]
+                names = [entry.name for entry in entries if entry.is_file() and not entry.name.startswith(".")]
         except OSError as error:
-            raise VideoError(
-                f"folder {name} cannot be read ({error.strerror}); check its permissions"
-            ) from error
+            raise VideoError(f"folder {name} cannot be read ({error.strerror}); check its permissions") from error
         names = [name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
         if not names:
-            raise VideoError(
-                f"folder {name} holds no images; expected files {', '.join(sorted(IMAGE_SUFFIXES))}"
-            )
+            raise VideoError(f"folder {name} holds no images; expected files {', '.join(sorted(IMAGE_SUFFIXES))}")
         self._paths = [folder / name for name in sorted(names, key=_natural)]
         self.frame_count = len(names)
         self.duration = len(names) / fps
@@ -261,9 +251,7 @@ class _End:
         if self._cut:
             return f"it breaks off inside a packet after {float(reached):.2f} seconds"
         if self._last_frame < self._last_packet - slack:
-            return (
-                f"nothing can be decoded after {float(self._last_frame):.2f} of {float(reached):.2f} seconds"
-            )
+            return f"nothing can be decoded after {float(self._last_frame):.2f} of {float(reached):.2f} seconds"
         return None
 
 
@@ -305,9 +293,7 @@ def _resolve_stream(text: str) -> tuple[str, Callable[[], Container], bool]:
         number = text.removeprefix("webcam:")
         device = f"/dev/video{number}"
         if not number.isdecimal() or not os.path.exists(device):
-            raise VideoError(
-                f"there is no camera {name} (looked for {device}); expected 'webcam:0' or another number"
-            )
+            raise VideoError(f"there is no camera {name} (looked for {device}); expected 'webcam:0' or another number")
         return name, partial(Container, name, device, format="v4l2", timeout=STREAM_TIMEOUT), False
     if text.partition("://")[0].lower() not in URL_SCHEMES:
         raise VideoError(f"{name} has an unknown scheme; expected a path or one of {', '.join(URL_SCHEMES)}")
@@ -322,9 +308,7 @@ def _is_folder(path: str) -> bool:
             with open(path, "rb"):
                 pass
     except (OSError, ValueError) as error:
-        raise VideoError(
-            f"'{path}' cannot be read ({reason(error)}); give the path of a video file"
-        ) from error
+        raise VideoError(f"'{path}' cannot be read ({reason(error)}); give the path of a video file") from error
     if stat.S_ISDIR(status.st_mode):
         return True
     if not stat.S_ISREG(status.st_mode):

@@ -62,9 +62,7 @@ def _check_target(target: Path, path: str | os.PathLike[str]) -> None:
         if target.exists() and not target.is_file():
             raise OutputError(f"cannot write '{path}': it is a device or pipe; give the name of a plain file")
         if target.exists() and not os.access(target, os.W_OK):
-            raise OutputError(
-                f"cannot write '{path}': the file is read-only; remove it or choose another name"
-            )
+            raise OutputError(f"cannot write '{path}': the file is read-only; remove it or choose another name")
     except OSError as error:
         raise OutputError(f"cannot write '{path}': {error.strerror}; choose another name") from error
 

@@ -82,6 +82,19 @@ class SemTrackMemory:
     valid: torch.Tensor
 
     @classmethod
+    def empty(
+        cls, config: SemTrackConfig, batch: int, device: torch.device | str, dtype: torch.dtype
+    ) -> SemTrackMemory:
+        """The memory before the first step."""
+        length, cells = config.memory_length, 1 + config.memory_grid**2
+        return cls(
+            tokens=torch.zeros(batch, length, cells, config.hidden_size, device=device, dtype=dtype),
+            boxes=torch.full((batch, length, cells, 4), 0.5, device=device),
+            times=torch.zeros(batch, length, device=device),
+            valid=torch.zeros(batch, length, dtype=torch.bool, device=device),
+        )
+
+    @classmethod
     def cat(cls, memories: list[SemTrackMemory], dim: int = 0) -> SemTrackMemory:
         """Joins memories along the batch (0) or the time (1) dimension."""
         return cls(*(torch.cat([getattr(m, name) for m in memories], dim) for name in cls.__dataclass_fields__))
@@ -219,13 +232,7 @@ class SemTrackSemanticHead(nn.Module):
             valid=torch.ones(batch, steps, dtype=torch.bool, device=search.device),
         )
         if memory is None:
-            length = self.config.memory_length
-            memory = SemTrackMemory(
-                tokens=now.tokens.new_zeros(batch, length, *now.tokens.shape[2:]),
-                boxes=now.boxes.new_full((batch, length, *now.boxes.shape[2:]), 0.5),
-                times=now.times[:, :1].expand(batch, length),
-                valid=now.valid.new_zeros(batch, length),
-            )
+            memory = SemTrackMemory.empty(self.config, batch, now.tokens.device, now.tokens.dtype)
         return SemTrackMemory.cat([memory, now], dim=1)
 
 

@@ -85,6 +85,11 @@ class SemTrackTrack:
     view_embeds: torch.Tensor
     grid: tuple[int, int]
 
+    def select(self, rows: list[int]) -> "SemTrackTrack":
+        """The results of some of the views."""
+        tensors = (value[rows] for name, value in vars(self).items() if name != "grid")
+        return SemTrackTrack(*tensors, self.grid)
+
 
 class SemTrackPreTrainedModel(PreTrainedModel):
     """Loading, saving and initialisation of SemTrack models."""
@@ -209,9 +214,7 @@ class SemTrackModel(SemTrackPreTrainedModel):
         hidden_states = self.norm(hidden_states)
         target_embeds, view_embeds = hidden_states[:, 0], hidden_states[:, -tokens:]
         score_logits, box_map, presence_logits = self.box_head(view_embeds, target_embeds, grid)
-        return SemTrackTrack(
-            score_logits, box_map, presence_logits, target_embeds, view_features, view_embeds, grid
-        )
+        return SemTrackTrack(score_logits, box_map, presence_logits, target_embeds, view_features, view_embeds, grid)
 
     @merge_with_config_defaults
     @capture_outputs(tie_last_hidden_states=False)

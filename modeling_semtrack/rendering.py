@@ -29,15 +29,9 @@ from .video import VideoReader, VideoWriter
 # Okabe and Ito's colour-blind safe palette with wine from Paul Tol's in place of black, ordered so that
 # neighbours stay apart (CIEDE2000 >= 16) under simulated protanopia, deuteranopia and tritanopia.
 TARGET_COLORS: tuple[Color, ...] = (
-    (0, 114, 178),
-    (230, 159, 0),
-    (86, 180, 233),
-    (136, 34, 85),
-    (204, 121, 167),
-    (240, 228, 66),
-    (0, 158, 115),
-    (213, 94, 0),
-)
+    (0, 114, 178), (230, 159, 0), (86, 180, 233), (136, 34, 85),
+    (204, 121, 167), (240, 228, 66), (0, 158, 115), (213, 94, 0),
+)  # fmt: skip
 INK: Color = (16, 18, 22)
 FAINT: Color = (98, 106, 117)
 GRID: Color = (226, 230, 235)
@@ -149,9 +143,7 @@ class FrameRenderer:
 
     def _check(self, image: np.ndarray) -> None:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(
-                f"image must be uint8 [height, width, 3] in RGB, got {image.dtype} {list(image.shape)}"
-            )
+            raise ValueError(f"image must be uint8 [height, width, 3] in RGB, got {image.dtype} {list(image.shape)}")
         height, width = image.shape[:2]
         for t, _, _ in self._targets:
             if (t.width, t.height) != (width, height):
@@ -239,9 +231,7 @@ def draw_timeline(trajectories: Sequence[SemanticTrajectory], *, width: int = 12
     return image
 
 
-def save_timeline(
-    trajectories: Sequence[SemanticTrajectory], path: str | PathLike[str], *, width: int = 1200
-) -> Path:
+def save_timeline(trajectories: Sequence[SemanticTrajectory], path: str | PathLike[str], *, width: int = 1200) -> Path:
     """Write :func:`draw_timeline` to an image file (PNG, or whatever the suffix says).
 
     Args:
@@ -299,9 +289,7 @@ class _Overlay:
             self.draw.circle(ends[1], 2 * line, fill=color)
         return self._obstacle(rect)
 
-    def panel(
-        self, name: str, presence: float, events: Sequence[InteractionEvent], anchor: Rect, color: Color
-    ) -> None:
+    def panel(self, name: str, presence: float, events: Sequence[InteractionEvent], anchor: Rect, color: Color) -> None:
         """The target's label: a header in its colour and a row with a score bar for each interaction."""
         sizes, (width, height) = self.sizes, self.canvas.size
         pad, bar, font = sizes.pad, 3 * sizes.font, self.font
@@ -388,11 +376,7 @@ def _paint_title(image: Image.Image, layout: Timeline) -> None:
     draw, font, edge = ImageDraw.Draw(image), _font(_TEXT_FONT), layout.plot.right
     targets, events = len(layout.groups), sum(len(g.trajectory.events) for g in layout.groups)
     facts = f"{_count(targets, 'target')}, {_count(events, 'interaction')}"
-    broken = [
-        g.trajectory.frames[-1].time
-        for g in layout.groups
-        if not g.trajectory.complete and g.trajectory.frames
-    ]
+    broken = [g.trajectory.frames[-1].time for g in layout.groups if not g.trajectory.complete and g.trajectory.frames]
     if broken:
         facts += f", the video broke off after {max(broken):.1f} s"
     top = _TIMELINE.margin

@@ -26,6 +26,8 @@ LITE0_BLOCKS = (
     (5, 1, 6, 112, 112),
 )
 
+IMAGES_IN_CACHE = 8  # a CPU computes larger batches in parts: their wide early maps would not fit its cache
+
 
 def same_padding(kernel: int, stride: int) -> tuple[int, int, int, int]:
     """TensorFlow's "SAME" padding (left, right, top, bottom) for sides that are multiples of the stride."""
@@ -72,6 +74,11 @@ class ConvStem(nn.Module):
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """[batch, 3, height, width] -> [batch, 112, height / 16, width / 16]."""
         pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)
+        if pixel_values.device.type == "cpu" and len(pixel_values) > IMAGES_IN_CACHE:
+            return torch.cat([self._features(part) for part in pixel_values.split(IMAGES_IN_CACHE)])
+        return self._features(pixel_values)
+
+    def _features(self, pixel_values: torch.Tensor) -> torch.Tensor:
         features = self.entry(nn.functional.pad(pixel_values, self.padding))
         features = nn.functional.relu6(features, inplace=True)
         for block in self.blocks:
@@ -144,7 +151,9 @@ def _fold(
             state_dict[f"{norm_name}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")
         )
     except KeyError as error:
-        raise ValueError(f"EfficientNet-Lite0 weights lack {error}; expected efficientnet-lite-pytorch's names") from None
+        raise ValueError(
+            f"EfficientNet-Lite0 weights lack {error}; expected efficientnet-lite-pytorch's names"
+        ) from None
     if weight.shape != convolution.weight.shape:
         raise ValueError(
             f"EfficientNet-Lite0 weight '{conv_name}' must have shape {tuple(convolution.weight.shape)}, "

@@ -113,9 +113,7 @@ class Timeline(NamedTuple):
         return _to_x(time, self.start, self.end, self.plot)
 
 
-def lay_out(
-    trajectories: Sequence[SemanticTrajectory], width: int, sizes: TimelineSizes, font: Measure
-) -> Timeline:
+def lay_out(trajectories: Sequence[SemanticTrajectory], width: int, sizes: TimelineSizes, font: Measure) -> Timeline:
     """Place everything the figure shows.
 
     Args:
@@ -239,9 +237,7 @@ def _lay_out_bars(
     return tuple(reversed(bars))
 
 
-def _label(
-    event: InteractionEvent, rect: Rect, limit: float, padding: float, font: Measure
-) -> tuple[str, float, bool]:
+def _label(event: InteractionEvent, rect: Rect, limit: float, padding: float, font: Measure) -> tuple[str, float, bool]:
     """The longest label that fits on the bar, else beside it up to ``limit``, else a shortened one."""
     score = f"{event.score:.0%}"
     name = plain(event.object) if event.object else ""
@@ -317,9 +313,7 @@ def _ticks(start: float, end: float, plot: Rect, gap: float, font: Measure) -> t
         if step > longest or all(font.getlength(label) + gap / 3 <= spacing for label in labels):
             break
     unit = "seconds" if seconds else ("h:min:s" if hours else "min:s")
-    return unit, tuple(
-        Tick(_to_x(t, start, end, plot), label) for t, label in zip(times, labels, strict=True)
-    )
+    return unit, tuple(Tick(_to_x(t, start, end, plot), label) for t, label in zip(times, labels, strict=True))
 
 
 def _time_label(time: float, step: float, seconds: bool, hours: bool) -> str:

@@ -151,9 +151,7 @@ def collate_views(items: Sequence[dict[str, Any]], processor: SemTrackImageProce
     return batch
 
 
-def _search_window(
-    box: Box, processor: SemTrackImageProcessor, rng: np.random.Generator, loose: bool
-) -> Window:
+def _search_window(box: Box, processor: SemTrackImageProcessor, rng: np.random.Generator, loose: bool) -> Window:
     """The search region that a tracker (or, loosely, a first look at a click) would have chosen."""
     window = processor.search_window(box)
     target = window.side / processor.search_factor

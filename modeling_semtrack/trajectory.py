@@ -141,8 +141,7 @@ class SemanticTrajectory:
         for previous, current in zip(self.frames, self.frames[1:]):
             if current.frame_index <= previous.frame_index:
                 raise ValueError(
-                    "frames must ascend by frame_index, got "
-                    f"{current.frame_index} after {previous.frame_index}"
+                    f"frames must ascend by frame_index, got {current.frame_index} after {previous.frame_index}"
                 )
 
     @property

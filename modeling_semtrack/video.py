@@ -99,9 +99,7 @@ class VideoReader:
         if first is None:
             self._run.close()
             why = self._run.incomplete_reason or f"{self._run.damaged} damaged packets"
-            raise VideoError(
-                f"no frame of {self.name} can be decoded ({why}); expected at least one whole frame"
-            )
+            raise VideoError(f"no frame of {self.name} can be decoded ({why}); expected at least one whole frame")
         self.height, self.width = first[1].shape[:2]
         self._waiting: Iterator[TimedImage] | None = itertools.chain(iter([first]), frames)
 
@@ -122,7 +120,10 @@ class VideoReader:
 
     @property
     def damaged_packets(self) -> int:
-        """Packets (in a folder: images) that were damaged, so far in this iteration."""
+        """Packets (in a folder: images) that were damaged, so far in this iteration.
+
+        Packets that a damaged container does not even hand out are not among them.
+        """
         return self._run.damaged
 
     @property
@@ -166,9 +167,7 @@ class VideoReader:
         if index < 0:
             raise VideoError(f"a frame index must be 0 or more, got {index}")
         if not self._repeatable:
-            raise VideoError(
-                f"{self.name} can be read only once: iterate over it and take frame {index} there"
-            )
+            raise VideoError(f"{self.name} can be read only once: iterate over it and take frame {index} there")
         count = 0
         for frame in self:
             if frame.index == index:
@@ -192,9 +191,7 @@ class VideoReader:
         for index, (time, image) in enumerate(frames):
             yield Frame(index, time, self._fit(image))
             if run.closed:
-                raise VideoError(
-                    f"this iteration over {self.name} ended when its reader was closed or restarted"
-                )
+                raise VideoError(f"this iteration over {self.name} ended when its reader was closed or restarted")
         self._report()
 
     def _fit(self, image: np.ndarray) -> np.ndarray:
@@ -232,16 +229,12 @@ class VideoWriter:
         ...         writer.write(frame.image, frame.time)
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], fps: float, *, crf: int = 20, preset: str = "veryfast"
-    ) -> None:
+    def __init__(self, path: str | os.PathLike[str], fps: float, *, crf: int = 20, preset: str = "veryfast") -> None:
         self._name = f"'{os.fspath(path)}'"
         if os.path.splitext(path)[1].lower() not in OUTPUT_SUFFIXES:
-            raise VideoError(
-                f"cannot write {self._name}: expected a name that ends in {', '.join(OUTPUT_SUFFIXES)}"
-            )
-        if not (math.isfinite(fps) and 0.01 <= fps <= 1000):
-            raise VideoError(f"fps must lie in [0.01, 1000], got {fps}")
+            raise VideoError(f"cannot write {self._name}: expected a name that ends in {', '.join(OUTPUT_SUFFIXES)}")
+        if not (math.isfinite(fps) and 0.001 <= fps <= 100_000):
+            raise VideoError(f"fps must lie in [0.001, 100000], got {fps}")
         if crf not in range(52):
             raise VideoError(f"crf must be a whole number from 0 to 51, got {crf}")
         if preset not in X264_PRESETS:
@@ -278,9 +271,7 @@ class VideoWriter:
                 self._size = height, width
                 self._start(even.shape[1], even.shape[0])
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
-            frame = frame.reformat(
-                format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
-            )
+            frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
             frame.pts, frame.time_base = ticks, Fraction(1, TICKS)
             frame.duration = round(TICKS / self._rate)
             self._container.mux(self._stream.encode(frame))
@@ -329,17 +320,8 @@ class VideoWriter:
         context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
 
     def _checked(self, image: np.ndarray) -> np.ndarray:
-        if (
-            not isinstance(image, np.ndarray)
-            or image.dtype != np.uint8
-            or image.ndim != 3
-            or image.shape[2] != 3
-        ):
-            got = (
-                f"{image.dtype} {list(image.shape)}"
-                if isinstance(image, np.ndarray)
-                else type(image).__name__
-            )
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            got = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
             raise VideoError(f"a frame for {self._name} must be a uint8 array [height, width, 3], got {got}")
         if 0 in image.shape:
             raise VideoError(f"a frame for {self._name} must have pixels, got {list(image.shape)}")
@@ -353,9 +335,7 @@ class VideoWriter:
 
     def _next_ticks(self, time: float | None) -> int:
         if self._count and (time is not None) != self._timed:
-            raise VideoError(
-                f"give a time for every frame of {self._name} or for none, frame {self._count} differs"
-            )
+            raise VideoError(f"give a time for every frame of {self._name} or for none, frame {self._count} differs")
         if time is None:
             return round(self._count * TICKS / self._rate)
         if not (math.isfinite(time) and time >= 0):

@@ -80,9 +80,7 @@ def test_semtrack_by_hand():
     assert (video["width"], video["height"]) == (640, 360)
     assert [image["frame_index"] for image in data["images"]] == [0, 1, 2, 3]
     assert [(track["id"], track["category_id"]) for track in data["tracks"]] == [(1, 2), (2, 1)]
-    keys = (
-        "image_id track_id category_id main_object relation_sub_category_id relation_obj_category_id".split()
-    )
+    keys = "image_id track_id category_id main_object relation_sub_category_id relation_obj_category_id".split()
     assert [[annotation[key] for key in keys] for annotation in data["annotations"]] == [
         [1, 1, 2, 1, -1, -1],
         [2, 1, 2, 1, 0, -1],

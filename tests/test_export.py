@@ -111,9 +111,7 @@ def test_srt_has_one_cue_for_each_set_of_events():
     def event(name, object, start, end):
         return InteractionEvent("x", name, object, start, end, int(start * 10), int(end * 10), 0.5)
 
-    first = a_target(
-        category=None, events=[event("push", "box", 1.0, 3.0), event("follow", "person", 2.0, 4.0)]
-    )
+    first = a_target(category=None, events=[event("push", "box", 1.0, 3.0), event("follow", "person", 2.0, 4.0)])
     second = a_target(7, "person", [event("wave", None, 2.5, 5.0), event("sit", None, 6.0, 6.5004)])
     assert shown(dumps([first, second], "srt")) == [
         ("00:00:01,000", "00:00:02,000", ["target 1: push box"]),
@@ -140,9 +138,7 @@ def test_srt_times(start, end, line):
 
 def test_srt_joins_what_reads_the_same_and_drops_what_is_too_short_to_show():
     pieces = [(0.0, 1.0), (0.5, 0.5001), (1.0, 2.0)]
-    events = [
-        InteractionEvent("dog", "sit\n\ndown", None, a, b, i, i + 1, 0.5) for i, (a, b) in enumerate(pieces)
-    ]
+    events = [InteractionEvent("dog", "sit\n\ndown", None, a, b, i, i + 1, 0.5) for i, (a, b) in enumerate(pieces)]
     cues = shown(dumps([a_target(events=events)], "srt"))
     assert cues == [("00:00:00,000", "00:00:02,000", ["dog 1: sit down"])]
 

@@ -63,15 +63,11 @@ def test_frames_with_absent_truth_are_not_scored_whatever_is_predicted():
 def test_missing_prediction_of_a_present_target_counts_as_a_miss():
     truth = [[0, 0, 10, 10]] * 3
     scores = tracking_scores([[0, 0, 10, 10], ABSENT, [0, 0, 10, 10]], truth)
-    assert scores == pytest.approx(
-        {"ao": 0.5, "auc": 10 / 21, "sr50": 0.5, "sr75": 0.5, "precision20": 0.5}, abs=1e-12
-    )
+    assert scores == pytest.approx({"ao": 0.5, "auc": 10 / 21, "sr50": 0.5, "sr75": 0.5, "precision20": 0.5}, abs=1e-12)
 
 
 def test_scores_are_plain_floats():
-    assert {type(value) for value in tracking_scores([[0, 0, 1, 1]] * 2, [[0, 0, 1, 1]] * 2).values()} == {
-        float
-    }
+    assert {type(value) for value in tracking_scores([[0, 0, 1, 1]] * 2, [[0, 0, 1, 1]] * 2).values()} == {float}
 
 
 def test_inputs_are_left_as_they_were():

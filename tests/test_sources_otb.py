@@ -85,9 +85,7 @@ def test_images_are_ordered_by_number_not_by_spelling_and_hidden_files_left_out(
     assert [path.name for path in list_images(tmp_path)] == ["frame1.JPG", "frame2.jpg", "frame10.jpg"]
 
 
-@pytest.mark.parametrize(
-    "row", ["1,2,3", "1,2,3,4,5,6,7,8", "1,2,three,4", "", "1,2,NaN,4", "1,2,-3,4", "1,inf,3,4"]
-)
+@pytest.mark.parametrize("row", ["1,2,3", "1,2,3,4,5,6,7,8", "1,2,three,4", "", "1,2,NaN,4", "1,2,-3,4", "1,inf,3,4"])
 def test_a_row_that_is_not_a_box_is_named_by_file_and_line(tmp_path, row):
     folder = make_sequence(tmp_path / "walk", f"1,2,3,4\n{row}\n1,2,3,4\n", images=3)
     with pytest.raises(SequenceError, match=r"walk.groundtruth\.txt', line 2: expected") as error:

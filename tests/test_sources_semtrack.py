@@ -59,9 +59,7 @@ def test_what_is_written_is_read_back_exactly(tmp_path):
 
 
 def test_the_file_is_the_official_layout(tmp_path):
-    write_semtrack(
-        [make_video(), make_video("two")], tmp_path / "a.json", categories=["dog"], interactions=["x"]
-    )
+    write_semtrack([make_video(), make_video("two")], tmp_path / "a.json", categories=["dog"], interactions=["x"])
     data = json.loads((tmp_path / "a.json").read_text())
     assert data["categories"][:2] == [{"id": 1, "name": "dog"}, {"id": 2, "name": "person"}]
     assert data["interactions"][0] == {"id": 0, "name": "x"}
@@ -161,6 +159,5 @@ def test_ut_interaction_loads(shared_data):
     assert first.target(1).boxes[0] == (325.0, 16.0, 64.0, 257.0) and first.target(1).main
     truth = json.loads((shared_data / "ut_interaction/annotations/events_set1.json").read_text())
     assert [(e.subject, e.object, e.interaction, e.start_frame, e.end_frame) for e in events] == [
-        (t["subject_track"], t["object_track"], t["interaction"], t["start_frame"], t["end_frame"])
-        for t in truth
+        (t["subject_track"], t["object_track"], t["interaction"], t["start_frame"], t["end_frame"]) for t in truth
     ]

@@ -25,10 +25,7 @@ def test_paragraph_states_visibility_and_events_in_order_of_time():
 
 def test_category_late_start_and_missing_events_are_told():
     text = summary([track(start=65.0, category="dog")])
-    assert (
-        text
-        == "Target 1 (dog) was visible in 118 of 120 frames (4.8 s from 65.0 s). No interactions were found."
-    )
+    assert text == "Target 1 (dog) was visible in 118 of 120 frames (4.8 s from 65.0 s). No interactions were found."
 
 
 def test_broken_off_video_is_told():

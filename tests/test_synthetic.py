@@ -49,6 +49,14 @@ class Played:
         return np.hypot(*np.diff(track[:, :2], axis=0).T).sum()
 
 
+def distance_to_path(point, path):
+    """Distance in pixels of a ground position from a polyline ``[n, 3]``."""
+    a, b = path[:-1, :2], path[1:, :2]
+    length = np.maximum(((b - a) ** 2).sum(1), 1e-9)
+    share = np.clip(((point[:2] - a) * (b - a)).sum(1) / length, 0, 1)
+    return np.hypot(*(a + share[:, None] * (b - a) - point[:2]).T).min()
+
+
 @pytest.fixture(scope="module")
 def played():
     """Per interaction: the finished events of that kind in a few videos made of it."""
@@ -60,9 +68,7 @@ def played():
             scene, _ = build_scene(config, seed)
             last = len(scene.camera)
             events += [
-                Played(scene, e)
-                for e in scene.stage.events
-                if e.interaction == interaction and e.end_frame < last
+                Played(scene, e) for e in scene.stage.events if e.interaction == interaction and e.end_frame < last
             ]
         result[interaction] = events
     return result
@@ -89,8 +95,9 @@ def test_following_keeps_the_distance_to_an_object_that_walks_ahead(played):
     for p in played["follow"]:
         late = p.distance[len(p.distance) // 2 :]
         assert p.path(p.o) > 15 and late.max() < 1.4 * late.min()
-        moved_s, moved_o = p.s[-1, :2] - p.s[0, :2], p.o[-1, :2] - p.o[0, :2]
-        assert len(p.s) < 12 or moved_s @ moved_o > 0
+        trail = np.vstack([p.s[0], p.o])
+        for step in range(len(p.s) // 2, len(p.s)):
+            assert distance_to_path(p.s[step], trail[: step + 1]) < 3, "it walks where the object walked"
 
 
 def test_chasing_closes_in_faster_than_the_object_runs(played):
@@ -125,7 +132,7 @@ def test_a_carried_object_stays_attached_to_a_walking_subject(played):
 
 def test_picking_up_lifts_the_object_beside_a_standing_subject(played):
     for p in played["pick up"]:
-        assert p.path(p.s) < 1 and p.o[0, 2] == 0 and p.o[-1, 2] > 0.15 * p.subject.sprite.height
+        assert p.path(p.s) < 1 and p.o[0, 2] < 2 and p.o[-1, 2] > 0.15 * p.subject.sprite.height
         assert 0.39 <= (p.event.end_frame - p.event.start_frame) * p.stage.dt <= 0.81
 
 
@@ -169,7 +176,7 @@ def test_interactions_have_a_long_tail():
     config = SyntheticConfig(**{**SMALL, "seconds": (3.0, 5.0)})
     counts = Counter(e.interaction for seed in range(150) for e in build_scene(config, seed)[0].stage.events)
     order = list(INTERACTION_WEIGHTS)
-    head, tail = (sum(counts[name] for name in names) for names in (order[:4], order[-4:]))
+    head, tail = (sum(counts[name] for name in names) for names in (order[:4], order[-3:]))
     assert counts.most_common(1)[0][0] == "approach" and head > 5 * tail > 0
     assert not set(counts) - set(INTERACTIONS)
 
@@ -179,9 +186,7 @@ def test_there_is_time_without_interaction_and_with_an_object_out_of_hand():
     for seed in range(12):
         record, _ = generate_video(SyntheticConfig(**SMALL), seed)
         main = next(t.track_id for t in record.targets if t.main)
-        busy = {
-            f for e in record.interactions if e.subject == main for f in range(e.start_frame, e.end_frame)
-        }
+        busy = {f for e in record.interactions if e.subject == main for f in range(e.start_frame, e.end_frame)}
         idle, total = idle + record.num_frames - len(busy), total + record.num_frames
     assert 0.1 * total < idle < 0.9 * total
 
@@ -221,9 +226,7 @@ def white(width, height, track_id=1, ellipse=False, colour=255, **where):
     image[2:-2, 2:-2, 3] = 255
     if ellipse:
         v, u = np.mgrid[: height + 4, : width + 4]
-        inside = ((u - width / 2 - 1.5) / (width / 2)) ** 2 + (
-            (v - height / 2 - 1.5) / (height / 2)
-        ) ** 2 <= 1
+        inside = ((u - width / 2 - 1.5) / (width / 2)) ** 2 + ((v - height / 2 - 1.5) / (height / 2)) ** 2 <= 1
         image[..., 3] = 255 * inside
     return Entity(track_id, Sprite("box", [Image.fromarray(image)], width, height), **where)
 
@@ -247,9 +250,7 @@ def test_a_box_covers_what_is_occluded_until_too_little_is_seen():
 
 
 def test_who_leaves_the_frame_has_no_box():
-    boxes = plain_scene(
-        [white(40, 60, x=x, y=120.0, track_id=i) for i, x in enumerate((100, 10, -17, -50))]
-    ).boxes()
+    boxes = plain_scene([white(40, 60, x=x, y=120.0, track_id=i) for i, x in enumerate((100, 10, -17, -50))]).boxes()
     assert boxes[0] and not boxes[2] and not boxes[3]
     assert boxes[1][0][0] == 0 and boxes[1][0][2] < boxes[0][0][2], "cut at the frame's edge"
 
@@ -327,9 +328,18 @@ def test_folders_without_photos_or_fitting_masks_are_named(tmp_path):
 
 @pytest.mark.parametrize(
     "field, value",
-    [("width", 33), ("height", 10), ("fps", 0), ("seconds", (4, 3)), ("cutouts", "masks"), ("cutout_share", 2),
-     ("validation_share", -1), ("interaction_weights", {"dance": 1.0}), ("interaction_weights", {"push": 0.0})],
-)  # fmt: skip
+    [
+        ("width", 33),
+        ("height", 10),
+        ("fps", 0),
+        ("seconds", (4, 3)),
+        ("cutouts", "masks"),
+        ("cutout_share", 2),
+        ("validation_share", -1),
+        ("interaction_weights", {"dance": 1.0}),
+        ("interaction_weights", {"push": 0.0}),
+    ],
+)
 def test_an_impossible_configuration_is_refused(field, value):
     with pytest.raises(ValueError, match=field):
         SyntheticConfig(**{field: value})

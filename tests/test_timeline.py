@@ -17,9 +17,7 @@ def event(start, end, name="push", thing="box", score=0.5) -> InteractionEvent:
     return InteractionEvent("dog", name, thing, start, end, first, max(first + 1, round(end * 10)), score)
 
 
-def track(
-    seconds=10.0, events=(), absent=(), start=0.0, fps=10, category="dog", target=1
-) -> SemanticTrajectory:
+def track(seconds=10.0, events=(), absent=(), start=0.0, fps=10, category="dog", target=1) -> SemanticTrajectory:
     frames = []
     for i in range(max(1, round(seconds * fps))):
         time = start + i / fps
@@ -32,10 +30,7 @@ def many_events(count, length, seed=0):
     chooser = random.Random(seed)
     names, things = ["walk", "push", "look at", "n" * 80], ["box", None, "a thing of a very long name"]
     starts = [chooser.uniform(0, length) for _ in range(count)]
-    return [
-        event(s, s + chooser.uniform(0, length / 9), chooser.choice(names), chooser.choice(things))
-        for s in starts
-    ]
+    return [event(s, s + chooser.uniform(0, length / 9), chooser.choice(names), chooser.choice(things)) for s in starts]
 
 
 def test_each_interaction_has_one_lane_in_order_of_its_first_event():
@@ -62,9 +57,7 @@ def test_bars_span_the_times_of_their_events():
 
 def test_target_without_events_gets_a_note_in_place_of_lanes():
     group = timeline_layout([track()]).groups[0]
-    assert (
-        group.lanes == () and group.presence.bottom <= group.note.top < group.note.bottom <= group.card.bottom
-    )
+    assert group.lanes == () and group.presence.bottom <= group.note.top < group.note.bottom <= group.card.bottom
 
 
 @pytest.mark.parametrize("length", [1.0, 60.0, 7200.0])
@@ -91,6 +84,7 @@ def assert_bars_clear(lane) -> None:
             limit = following.rect.left if following else lane.rect.right
             end = bar.label_left + _font(_TEXT_FONT).getlength(bar.label) if bar.label else 0
             assert lane.rect.left <= bar.rect.left and bar.rect.right <= lane.rect.right + 0.01
+            assert lane.rect.top <= bar.rect.top and bar.rect.bottom <= lane.rect.bottom + 0.01
             assert end <= (bar.rect.right if bar.inside else limit), "a label is never cut or covered"
             if following and following.rect.width > 2:
                 assert bar.event.end_time <= following.event.start_time + 1e-3, "one row, one event at a time"

@@ -63,9 +63,7 @@ def read_sequences(directory: str | Path) -> list[BoxSequence]:
     else:
         folders = [path for path in directory.iterdir() if path.is_dir() and _looks_like_sequence(path)]
     if not folders:
-        raise SequenceError(
-            f"no sequences found in '{directory}': expected folders with frames and a groundtruth*.txt"
-        )
+        raise SequenceError(f"no sequences found in '{directory}': expected folders with frames and a groundtruth*.txt")
     sequences = [sequence for folder in folders for sequence in _read_folder(folder)]
     return sorted(sequences, key=lambda sequence: sequence.name)
 
@@ -149,7 +147,5 @@ def _read_row(truth: Path, number: int, line: str) -> list[float]:
     if np.isnan(row).all() or row[2] == 0 or row[3] == 0:
         return [np.nan] * 4
     if not np.isfinite(row).all() or row[2] < 0 or row[3] < 0:
-        raise SequenceError(
-            f"'{truth}', line {number}: expected finite x,y,w,h with w,h >= 0 or 4 NaN, got {line!r}"
-        )
+        raise SequenceError(f"'{truth}', line {number}: expected finite x,y,w,h with w,h >= 0 or 4 NaN, got {line!r}")
     return row

@@ -142,9 +142,7 @@ class _Reader:
         relations = []
         for row in sorted(rows, key=lambda row: self.frame_of[row["image_id"]]):
             named = (row["relation_track_id"],) if "relation_track_id" in row else ()
-            relations.append(
-                (self.frame_of[row["image_id"]], (row.get("relation_sub_category_id", NONE), named))
-            )
+            relations.append((self.frame_of[row["image_id"]], (row.get("relation_sub_category_id", NONE), named)))
         return relations
 
 

@@ -83,9 +83,7 @@ def tracking_scores(predicted: ArrayLike, truth: ArrayLike, skip_first: bool = T
     }
 
 
-def presence_scores(
-    presence: ArrayLike, truth: ArrayLike, skip_first: bool = True
-) -> dict[str, float | None]:
+def presence_scores(presence: ArrayLike, truth: ArrayLike, skip_first: bool = True) -> dict[str, float | None]:
     """How well a tracker knows whether its target is visible, wherever it puts the box.
 
     Args:
@@ -103,8 +101,7 @@ def presence_scores(
     presence, truth = np.asarray(presence), _as_boxes(truth, "truth")
     if presence.dtype != bool or presence.shape != truth.shape[:1]:
         raise ValueError(
-            f"presence must be bool [{len(truth)}], one per row of truth, "
-            f"got {presence.dtype} {list(presence.shape)}"
+            f"presence must be bool [{len(truth)}], one per row of truth, got {presence.dtype} {list(presence.shape)}"
         )
     first = int(skip_first)
     said, visible = presence[first:], _is_present(truth)[first:]

@@ -1,0 +1,118 @@
+"""From the box head's maps to one box per view: penalties, smoothing, and the answer to a click."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from .modeling_semtrack import SemTrackModel, SemTrackTrack
+from .processing_semtrack import (
+    SemTrackImageProcessor,
+    Window,
+    box_from_view,
+    clip_box,
+    point_to_view,
+)
+from .trajectory import Box
+
+CLICK_ZOOMS = (1.0, 0.5, 0.25)  # sides of the windows in which a click is looked at first, over the frame's side
+CLICK_REFINEMENTS = 2  # second looks, each on a search region around the answer so far
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Where a target seems to be: xywh pixels of the frame, centre score and presence in [0, 1]."""
+
+    box: Box
+    score: float
+    presence: float
+
+
+def locate(track: SemTrackTrack, windows: list[Window], window_influence: float) -> list[Candidate]:
+    """The best box of each view.
+
+    Args:
+        track: Result of the model for one view per window.
+        windows: Where the views lie in the frame.
+        window_influence: Weight in [0, 1] of a Hann window over the view: how much a place far from the
+            last one is mistrusted (SiamFC, Bertinetto et al., 2016).
+    """
+    scores = track.score_logits.sigmoid().cpu().numpy()  # [batch, rows, columns]
+    boxes = track.box_map.cpu().numpy()  # [batch, 4, rows, columns]
+    presence = track.presence_logits.sigmoid().cpu().numpy()
+    weighted = scores * (1 - window_influence + window_influence * _hann(*track.grid))
+    candidates = []
+    for index, window in enumerate(windows):
+        row, column = np.unravel_index(weighted[index].argmax(), track.grid)
+        box = box_from_view(boxes[index, :, row, column], window)
+        candidates.append(Candidate(box, float(scores[index, row, column]), float(presence[index])))
+    return candidates
+
+
+def box_of_click(
+    model: SemTrackModel, processor: SemTrackImageProcessor, frame: np.ndarray, point: tuple[float, float]
+) -> Box:
+    """The box of what lies under a click.
+
+    The click is looked at in windows of several sizes, because a whole frame at the view's resolution loses
+    small things; each answer is refined on a search region around itself, and the most certain one wins.
+
+    Args:
+        model: Model in eval mode.
+        processor: Cuts views.
+        frame: uint8 RGB [height, width, 3].
+        point: (x, y) in pixels, inside the frame.
+
+    Returns:
+        xywh pixels, inside the frame.
+    """
+    scene = processor.scene_window(frame)
+    best: Candidate | None = None
+    for zoom in CLICK_ZOOMS:
+        window = scene if zoom == 1.0 else Window(*point, scene.side * zoom)
+        candidate = _look_at_click(model, processor, frame, point, window, "scene")
+        for _ in range(CLICK_REFINEMENTS):
+            window = processor.search_window(candidate.box)
+            candidate = _look_at_click(model, processor, frame, point, window, "search")
+        if best is None or candidate.score > best.score:
+            best = candidate
+    return clip_box(best.box, frame) or best.box
+
+
+def smooth_size(previous: Box, proposed: Box, rate: float) -> Box:
+    """The proposed box with its size moved only by `rate` of the way from the previous size."""
+    width = previous[2] + rate * (proposed[2] - previous[2])
+    height = previous[3] + rate * (proposed[3] - previous[3])
+    x, y = proposed[0] + proposed[2] / 2, proposed[1] + proposed[3] / 2
+    return x - width / 2, y - height / 2, width, height
+
+
+def _look_at_click(
+    model: SemTrackModel,
+    processor: SemTrackImageProcessor,
+    frame: np.ndarray,
+    point: tuple[float, float],
+    window: Window,
+    view: str,
+) -> Candidate:
+    """The best box that holds the click, in one window."""
+    u, v = point_to_view(point, window)
+    pixels = processor.normalize([processor.crop(frame, window, processor.view_size)]).to(model.device)
+    features, grid = model.embed(pixels)
+    prompt = model.embed_points(torch.tensor([[[u, v]]], device=model.device), torch.ones(1, 1, device=model.device))
+    track = model.track(features, grid, prompt.to(features.dtype), view=view)
+    scores = track.score_logits[0].sigmoid().flatten()
+    boxes = track.box_map[0].flatten(1)  # [4, cells]
+    holds = (u - boxes[0]).abs().le(boxes[2] / 2) & (v - boxes[1]).abs().le(boxes[3] / 2)
+    cell = int(torch.where(holds, scores, scores - 1).argmax())  # boxes without the click come last
+    box = box_from_view(boxes[:, cell].cpu().numpy(), window)
+    return Candidate(box, float(scores[cell]), float(track.presence_logits[0].sigmoid()))
+
+
+@lru_cache(maxsize=8)
+def _hann(rows: int, columns: int) -> np.ndarray:
+    """Hann window without zeros at its border: [rows, columns]."""
+    return np.outer(np.hanning(rows + 2)[1:-1], np.hanning(columns + 2)[1:-1])

@@ -1,0 +1,293 @@
+"""Annotated videos to clips of features and labels that the semantic head learns from.
+
+The tracker is frozen while the semantic head is trained, so its features of every video are computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from .loss_semtrack import IGNORE, SemTrackTargets, semantic_losses
+from .modeling_semtrack import SemTrackModel, SemTrackOutput, SemTrackTrack
+from .processing_semtrack import SemTrackImageProcessor, Window, box_to_view, window_to_view
+from .trajectory import Box
+
+MOST_EVENTS = 4  # interactions of one target at one moment
+BATCH = 16  # views encoded at once
+
+
+@dataclass
+class StepLabel:
+    """What a target does at one moment: (interaction id, object id, object's box xywh pixels or None) each."""
+
+    frame_index: int
+    box: Box
+    events: list[tuple[int, int, Box | None]]
+
+
+@dataclass
+class TargetClip:
+    """Features and labels of one target over the semantic steps of one video.
+
+    Attributes:
+        features: `view_features`, `view_embeds` [steps, tokens, hidden], `target_embeds` [steps, hidden],
+            `scene_features` [steps, scene tokens, hidden] (shared between the targets of a video),
+            `target_boxes`, `view_windows` [steps, 4], `times` [steps].
+        labels: `interactions`, `objects` [steps, MOST_EVENTS], `object_boxes` [steps, MOST_EVENTS, 4].
+        grid, scene_grid: (rows, columns) of the tokens.
+    """
+
+    features: dict[str, torch.Tensor]
+    labels: dict[str, torch.Tensor]
+    grid: tuple[int, int]
+    scene_grid: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.features["times"])
+
+
+@torch.no_grad()
+def extract_clips(
+    model: SemTrackModel,
+    processor: SemTrackImageProcessor,
+    frames: Iterable[tuple[int, float, np.ndarray]],
+    targets: Sequence[Sequence[StepLabel]],
+    rng: np.random.Generator,
+) -> list[TargetClip]:
+    """Computes the frozen tracker's features for the labelled steps of one video.
+
+    Args:
+        model: In eval mode.
+        processor: Cuts views.
+        frames: (index, time in seconds, uint8 RGB) of the video, in order.
+        targets: For each target its labelled steps, in order.
+        rng: Jitters the windows as a tracker's errors would.
+
+    Returns:
+        One clip per target with at least two steps.
+    """
+    wanted = {label.frame_index for labels in targets for label in labels}
+    images = {index: (time, image) for index, time, image in frames if index in wanted}
+    scenes: dict[int, torch.Tensor] = {}
+    scene_grid = (0, 0)
+    for part in _parts(sorted(images)):
+        views = [
+            processor.crop(f, processor.scene_window(f), processor.view_size) for f in (images[i][1] for i in part)
+        ]
+        features, scene_grid = model.embed(processor.normalize(views).to(model.device))
+        scenes.update(zip(part, features.bfloat16().cpu()))
+    clips = []
+    for labels in targets:
+        labels = [label for label in labels if label.frame_index in images]
+        if len(labels) >= 2:
+            clips.append(_target_clip(model, processor, images, scenes, scene_grid, labels, rng))
+    return clips
+
+
+def _target_clip(
+    model: SemTrackModel,
+    processor: SemTrackImageProcessor,
+    images: dict[int, tuple[float, np.ndarray]],
+    scenes: dict[int, torch.Tensor],
+    scene_grid: tuple[int, int],
+    labels: list[StepLabel],
+    rng: np.random.Generator,
+) -> TargetClip:
+    shape = images[labels[0].frame_index][1]
+    outer = processor.scene_window(shape)
+    windows = [_jittered(processor.search_window(label.box), rng) for label in labels]
+    first = processor.template(images[labels[0].frame_index][1], labels[0].box)
+    tracks: list[SemTrackTrack] = []
+    for part in _parts(range(len(labels))):
+        views = [processor.crop(images[labels[i].frame_index][1], windows[i], processor.view_size) for i in part]
+        features, grid = model.embed(processor.normalize(views).to(model.device))
+        prompts = []
+        for i in part:
+            recent = labels[max(0, i - int(rng.integers(0, 5)))]
+            later = processor.template(images[recent.frame_index][1], recent.box)
+            prompts.append((first, later))
+        pixels = processor.normalize([crop for pair in prompts for crop, _ in pair]).unflatten(0, (len(part), 2))
+        boxes = torch.tensor([[box for _, box in pair] for pair in prompts])
+        prompt = model.embed_templates(pixels.to(model.device), boxes.to(model.device))
+        tracks.append(model.track(features, grid, prompt.to(features.dtype)))
+    features = {
+        name: torch.cat([getattr(track, name) for track in tracks]).bfloat16().cpu()
+        for name in ("view_features", "view_embeds", "target_embeds")
+    }
+    features["scene_features"] = torch.stack([scenes[label.frame_index] for label in labels])
+    features["target_boxes"] = torch.tensor([box_to_view(label.box, outer) for label in labels])
+    features["view_windows"] = torch.tensor([window_to_view(window, outer) for window in windows])
+    features["times"] = torch.tensor([images[label.frame_index][0] for label in labels])
+    return TargetClip(features, _label_tensors(labels, outer), tracks[0].grid, scene_grid)
+
+
+def _label_tensors(labels: list[StepLabel], outer: Window) -> dict[str, torch.Tensor]:
+    """Padded labels of each step; see [`TargetClip`]."""
+    interactions = torch.full((len(labels), MOST_EVENTS), IGNORE)
+    objects = torch.full((len(labels), MOST_EVENTS), IGNORE)
+    boxes = torch.full((len(labels), MOST_EVENTS, 4), float("nan"))
+    for step, label in enumerate(labels):
+        for slot, (interaction, kind, box) in enumerate(label.events[:MOST_EVENTS]):
+            interactions[step, slot] = interaction
+            objects[step, slot] = kind
+            if box is not None:
+                boxes[step, slot] = torch.tensor(box_to_view(box, outer))
+    return {"interactions": interactions, "objects": objects, "object_boxes": boxes}
+
+
+class ClipDataset(Dataset):
+    """Random windows of clips; item `i` depends on the seed and on `i` alone.
+
+    Clips with rare interactions are drawn more often (weight: the inverse root of the frequency of their
+    rarest interaction).
+
+    Args:
+        clips: From [`extract_clips`].
+        steps: Length of a window in semantic steps.
+        length: Number of items.
+        seed: Seed of the draws.
+        first: Index of the first item, to resume.
+    """
+
+    def __init__(self, clips: Sequence[TargetClip], steps: int, length: int, seed: int = 0, first: int = 0) -> None:
+        self.clips = [clip for clip in clips if len(clip) >= 2]
+        if not self.clips:
+            raise ValueError("no clip has two semantic steps or more; check the annotations and the stride")
+        self.steps = steps
+        self.length = length
+        self.seed = seed
+        self.first = first
+        classes = [set(c.labels["interactions"].flatten().tolist()) - {IGNORE} for c in self.clips]
+        counts: dict[int, int] = {}
+        for present in classes:
+            for label in present:
+                counts[label] = counts.get(label, 0) + 1
+        weights = np.array([max((counts[label] ** -0.5 for label in present), default=0.05) for present in classes])
+        self.weights = weights / weights.sum()
+
+    def __len__(self) -> int:
+        return self.length - self.first
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        rng = np.random.default_rng((self.seed, 2, index + self.first))
+        clip = self.clips[rng.choice(len(self.clips), p=self.weights)]
+        start = int(rng.integers(0, max(1, len(clip) - self.steps + 1)))
+        window = slice(start, start + self.steps)
+        return {
+            "features": {name: value[window] for name, value in clip.features.items()},
+            "labels": {name: value[window] for name, value in clip.labels.items()},
+            "grid": clip.grid,
+            "scene_grid": clip.scene_grid,
+        }
+
+
+def collate_clips(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Clips to keyword arguments of [`SemanticTrainer`]; shorter ones are padded at the end and not judged."""
+    steps = max(len(item["features"]["times"]) for item in items)
+    batch: dict[str, Any] = {"grid": items[0]["grid"], "scene_grid": items[0]["scene_grid"]}
+    for name in items[0]["features"]:
+        batch[name] = torch.stack([_pad(item["features"][name], steps) for item in items]).float()
+    labels = {name: torch.stack([_pad(item["labels"][name], steps) for item in items]) for name in items[0]["labels"]}
+    described = torch.stack([torch.arange(steps) < len(item["features"]["times"]) for item in items])
+    batch["labels"] = SemTrackTargets(
+        boxes=batch["target_boxes"], presence=described.float(), described=described, **labels
+    )
+    return batch
+
+
+class SemanticTrainer(nn.Module):
+    """Loss of the semantic head on precomputed features; the module that Accelerate wraps."""
+
+    def __init__(self, model: SemTrackModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self,
+        labels: SemTrackTargets,
+        grid: tuple[int, int],
+        scene_grid: tuple[int, int],
+        view_embeds: torch.Tensor,
+        view_features: torch.Tensor,
+        scene_features: torch.Tensor,
+        **features: torch.Tensor,
+    ) -> SemTrackOutput:
+        """Tensors of [`TargetClip`] with a batch dimension in front -> output with `loss` and `losses`."""
+        config = self.model.config
+        interactions, objects, boxes, memory = self.model.semantic_head(
+            view_embeds,
+            view_features,
+            grid=grid,
+            scene_features=scene_features if config.use_scene_context else None,
+            scene_grid=scene_grid,
+            **features,
+        )
+        losses = semantic_losses(
+            interactions.flatten(0, 1), objects.flatten(0, 1), boxes.flatten(0, 1), labels.flatten(True), config
+        )
+        return SemTrackOutput(
+            loss=sum(getattr(config, f"{name}_loss_weight") * value for name, value in losses.items()),
+            losses=losses,
+            interaction_logits=interactions,
+            object_logits=objects,
+            object_boxes=boxes,
+            memory=memory,
+        )
+
+
+def step_labels(
+    boxes: dict[int, Box],
+    events: Sequence[tuple[int, int, int, int, dict[int, Box]]],
+    stride: int,
+    phase: int,
+) -> list[StepLabel]:
+    """Labels of one target at every `stride`-th frame in which it is visible.
+
+    Args:
+        boxes: xywh pixels by frame.
+        events: (interaction id, object id, start frame, end frame, the object's boxes by frame) of the target.
+        stride: Frames between steps.
+        phase: The first step's frame, less than `stride`.
+    """
+    labels = []
+    for index in sorted(boxes):
+        if index % stride == phase % stride:
+            now = [
+                (interaction, kind, places.get(index))
+                for interaction, kind, start, end, places in events
+                if start <= index < end
+            ]
+            labels.append(StepLabel(index, boxes[index], now))
+    return labels
+
+
+def mirror_labels(labels: Sequence[StepLabel], width: int) -> list[StepLabel]:
+    """The labels of the mirrored video."""
+
+    def flip(box: Box | None) -> Box | None:
+        return None if box is None else (width - box[0] - box[2], *box[1:])
+
+    return [StepLabel(s.frame_index, flip(s.box), [(i, o, flip(b)) for i, o, b in s.events]) for s in labels]
+
+
+def _jittered(window: Window, rng: np.random.Generator) -> Window:
+    shift = rng.normal(0, 0.03, 2) * window.side
+    return Window(window.x + shift[0], window.y + shift[1], window.side * float(np.exp(rng.normal(0, 0.08))))
+
+
+def _parts(indices: Sequence[int] | range) -> list[list[int]]:
+    indices = list(indices)
+    return [indices[start : start + BATCH] for start in range(0, len(indices), BATCH)]
+
+
+def _pad(tensor: torch.Tensor, steps: int) -> torch.Tensor:
+    """Repeats the last entry up to `steps`."""
+    missing = steps - len(tensor)
+    return tensor if missing <= 0 else torch.cat([tensor, tensor[-1:].expand(missing, *tensor.shape[1:])])
