@@ -14,12 +14,12 @@ import os
 from pathlib import Path
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from modeling_semtrack import SemTrackSession
-from modeling_semtrack.checkpoint import load_checkpoint
+from modeling_semtrack.checkpoint import BUNDLED, load_checkpoint
 
-CHECKPOINT = Path(__file__).resolve().parent.parent / "checkpoints" / "semtrack-tiny"
 WIDTH, HEIGHT, SIDE = 1280, 720, 90
 FIRST_LOOK = 500
 
@@ -28,13 +28,13 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=5000)
-    parser.add_argument("--model", default=str(CHECKPOINT))
+    parser.add_argument("--model", default=str(BUNDLED))
     parser.add_argument("--dtype", default="bfloat16", choices=("float32", "bfloat16"))
     arguments = parser.parse_args()
     if arguments.frames <= FIRST_LOOK:
         parser.error(f"--frames must be more than {FIRST_LOOK}, got {arguments.frames}")
 
-    model, processor = load_checkpoint(arguments.model, "cpu", arguments.dtype)
+    model, processor = load_checkpoint(arguments.model, "cpu", getattr(torch, arguments.dtype))
     session = SemTrackSession(model, processor)
     rng = np.random.default_rng(0)
     background = rng.integers(60, 120, (HEIGHT, WIDTH, 3), dtype=np.uint8)
@@ -47,7 +47,9 @@ def main() -> None:
         if index + 1 == FIRST_LOOK:
             early = resident()
     late = resident()
-    print(json.dumps({"frames": arguments.frames, "after_500_mib": early, "after_all_mib": late, "growth": late - early}))
+    print(
+        json.dumps({"frames": arguments.frames, "after_500_mib": early, "after_all_mib": late, "growth": late - early})
+    )
 
 
 def place(index: int) -> tuple[int, int]:

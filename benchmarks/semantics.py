@@ -12,17 +12,16 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 from dataset_script.names import read_names
 from dataset_script.semantic_data import AnnotatedVideo, read_videos
 from modeling_semtrack import SemTrackSession
-from modeling_semtrack.checkpoint import load_checkpoint
+from modeling_semtrack.checkpoint import BUNDLED, load_checkpoint
 from modeling_semtrack.trajectory import SemanticTrajectory
 
-CHECKPOINT = Path(__file__).resolve().parent.parent / "checkpoints" / "semtrack-tiny"
 LEAST_TIOU = 0.5
 
 
@@ -33,7 +32,7 @@ def main() -> None:
     parser.add_argument("--videos", required=True)
     parser.add_argument("--split", help="only videos whose metadata name this split")
     parser.add_argument("--only", help="text file with the ids of the videos to use")
-    parser.add_argument("--model", default=str(CHECKPOINT))
+    parser.add_argument("--model", default=str(BUNDLED))
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--most", type=int, default=100, help="videos at most")
     arguments = parser.parse_args()
@@ -42,7 +41,7 @@ def main() -> None:
     if arguments.only:
         names = read_names(arguments.only)
         videos = [video for video in videos if video.record.video_id in names]
-    model, processor = load_checkpoint(arguments.model, "cpu", arguments.dtype)
+    model, processor = load_checkpoint(arguments.model, "cpu", getattr(torch, arguments.dtype))
     counts, found, total, confusion = Counter(), 0, 0, Counter()
     for video in tqdm(videos[: arguments.most], unit="video"):
         for subject in sorted({event.subject for event in video.record.interactions}):

@@ -13,7 +13,6 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,9 +22,8 @@ from dataset_script.sources.otb import read_sequences
 from dataset_script.synthetic import SyntheticConfig, generate_video
 from modeling_semtrack import SemTrackSession
 from modeling_semtrack.benchmarking import OpenCVTracker, sequence_frames
-from modeling_semtrack.checkpoint import load_checkpoint
+from modeling_semtrack.checkpoint import BUNDLED, load_checkpoint
 
-CHECKPOINT = Path(__file__).resolve().parent.parent / "checkpoints" / "semtrack-tiny"
 MOST_FRAMES = 120
 WARM_UP = 5
 
@@ -34,7 +32,7 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sequence", help="one OTB-like sequence folder; without it a synthetic clip is used")
-    parser.add_argument("--model", default=str(CHECKPOINT))
+    parser.add_argument("--model", default=str(BUNDLED))
     parser.add_argument("--nanotrack-weights", help="folder with NanoTrack's ONNX files; without it no NanoTrack")
     parser.add_argument("--dtype", default="bfloat16", choices=("float32", "bfloat16"))
     parser.add_argument("--rounds", type=int, default=3)
@@ -43,7 +41,7 @@ def main() -> None:
     import cv2
 
     cv2.setNumThreads(torch.get_num_threads())
-    model, processor = load_checkpoint(arguments.model, "cpu", arguments.dtype)
+    model, processor = load_checkpoint(arguments.model, "cpu", getattr(torch, arguments.dtype))
     frames, boxes = load_frames(arguments.sequence)
 
     def session(targets: int, stride: int) -> Callable[[np.ndarray, int], object]:

@@ -73,7 +73,8 @@ class OpenCVTracker:
         elif name == "kcf":
             self._make = cv2.TrackerKCF.create
         elif name == "nanotrack":
-            self._make = lambda: cv2.TrackerNano.create(_nanotrack_parameters(cv2, weights))
+            parameters = _nanotrack_parameters(cv2, weights)
+            self._make = lambda: cv2.TrackerNano.create(parameters)
         else:
             raise ValueError(f"peer must be one of {', '.join(PEERS)}, got '{name}'")
 

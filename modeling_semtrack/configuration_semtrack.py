@@ -1,8 +1,8 @@
 """SemTrackConfig: the network's shape and its label maps."""
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: @strict checks types only where they are not strings.
 
-from typing import Any
+from typing import Any, Self
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
@@ -39,7 +39,9 @@ class SemTrackConfig(PreTrainedConfig):
         none_weight (`float`): Weight of "none" in the interaction and object cross-entropies.
 
     Raises:
-        ValueError: If the values do not fit together; the message names them.
+        ValueError: If `backbone_config` or a label map is malformed.
+        huggingface_hub.errors.StrictDataclassError: If a value has the wrong type, or the values do not fit
+            together; the message names them.
     """
 
     model_type = "semtrack"
@@ -76,14 +78,14 @@ class SemTrackConfig(PreTrainedConfig):
     presence_threshold: float = 0.5
 
     # Loss
-    score_loss_weight: float = 1.0
-    box_l1_loss_weight: float = 5.0
-    box_giou_loss_weight: float = 2.0
-    presence_loss_weight: float = 1.0
-    interaction_loss_weight: float = 1.0
-    object_loss_weight: float = 1.0
-    object_box_loss_weight: float = 2.0
-    none_weight: float = 0.2
+    score_loss_weight: float | int = 1.0
+    box_l1_loss_weight: float | int = 5.0
+    box_giou_loss_weight: float | int = 2.0
+    presence_loss_weight: float | int = 1.0
+    interaction_loss_weight: float | int = 1.0
+    object_loss_weight: float | int = 1.0
+    object_box_loss_weight: float | int = 2.0
+    none_weight: float | int = 0.2
 
     def __post_init__(self, **kwargs: Any) -> None:
         if isinstance(self.backbone_config, dict):
@@ -140,12 +142,12 @@ class SemTrackConfig(PreTrainedConfig):
             raise ValueError(f"presence_threshold must lie between 0 and 1, got {self.presence_threshold}")
 
     @classmethod
-    def tiny(cls, **overrides: Any) -> SemTrackConfig:
+    def tiny(cls, **overrides: Any) -> Self:
         """`semtrack-tiny`: EfficientNet-Lite0 stem, width 192, for two CPU cores."""
         return cls(**overrides)
 
     @classmethod
-    def small(cls, **overrides: Any) -> SemTrackConfig:
+    def small(cls, **overrides: Any) -> Self:
         """`semtrack-small`: DINOv2-S stem (patch 14), width 384."""
         backbone = {
             "model_type": "dinov2",
@@ -160,7 +162,7 @@ class SemTrackConfig(PreTrainedConfig):
         return cls(**{"stem": "backbone", "backbone_config": backbone, **shape, **overrides})
 
     @classmethod
-    def base(cls, **overrides: Any) -> SemTrackConfig:
+    def base(cls, **overrides: Any) -> Self:
         """`semtrack-base`: linear patch-16 stem, ViT-B encoder, the shape of OSTrack."""
         shape = {
             "hidden_size": 768,

@@ -40,6 +40,7 @@ __all__ = [
     "FORMATS",
     "dumps",
     "export_trajectories",
+    "format_of",
     "from_coco",
     "from_semtrack",
     "load_trajectories",
@@ -75,7 +76,7 @@ def export_trajectories(
         OSError: If writing fails on the way, for example because the disk is full.
     """
     path = Path(path)
-    format = _format_of(path) if format is None else format
+    format = format_of(path) if format is None else format
     texts = {path: dumps(trajectories, format, video)}
     if format == "csv":
         texts[path.with_name(f"{path.stem}_track.csv")] = _track_table(trajectories)
@@ -120,6 +121,22 @@ def dumps(trajectories: Sequence[SemanticTrajectory], format: str, video: str = 
     raise ValueError(f"format must be one of {', '.join(FORMATS)}, got '{format}'")
 
 
+def format_of(path: str | os.PathLike[str]) -> str:
+    """The format that belongs to the suffix of a file: ``json``, ``csv`` or ``srt``.
+
+    Raises:
+        ValueError: If no format belongs to it.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower().removeprefix(".")
+    if suffix not in ("json", "csv", "srt"):
+        raise ValueError(
+            f"no format belongs to the suffix of '{path.name}'; use .json, .csv or .srt, "
+            f"or name the format (one of {', '.join(FORMATS)})"
+        )
+    return suffix
+
+
 def load_trajectories(path: str | os.PathLike[str]) -> list[SemanticTrajectory]:
     """Reads what ``export_trajectories(..., format="json")`` wrote; the round trip is exact.
 
@@ -144,16 +161,6 @@ def load_trajectories(path: str | os.PathLike[str]) -> list[SemanticTrajectory]:
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: trajectory {index} is damaged: {error!r}") from error
     return trajectories
-
-
-def _format_of(path: Path) -> str:
-    suffix = path.suffix.lower().removeprefix(".")
-    if suffix not in ("json", "csv", "srt"):
-        raise ValueError(
-            f"no format belongs to the suffix of '{path.name}'; use .json, .csv or .srt, "
-            f"or name the format (one of {', '.join(FORMATS)})"
-        )
-    return suffix
 
 
 def _refuse_constant(name: str) -> float:

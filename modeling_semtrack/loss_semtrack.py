@@ -153,6 +153,7 @@ def semantic_losses(
     if targets.described is not None:
         interactions[~targets.described] = IGNORE
         objects[~targets.described] = IGNORE
+        boxes[~targets.described] = float("nan")
     known = ~boxes.isnan().any(-1)
     truth = torch.where(known[..., None], boxes, object_boxes.detach())
     l1 = (object_boxes - truth).abs().sum(-1)

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 from transformers.utils.generic import merge_with_config_defaults
-from transformers.utils.output_capturing import capture_outputs
+from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_semtrack import SemTrackConfig
 from .heads_semtrack import SemTrackBoxHead, SemTrackMemory, SemTrackSemanticHead
@@ -101,7 +101,10 @@ class SemTrackPreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _no_split_modules = ["SemTrackLayer", "SemTrackDecoderLayer", "InvertedResidual"]
     _supports_sdpa = True
-    _can_record_outputs = {"hidden_states": SemTrackLayer, "attentions": SemTrackAttention}
+    _can_record_outputs = {
+        "hidden_states": SemTrackLayer,
+        "attentions": OutputRecorder(SemTrackAttention, index=1, layer_name="attention"),  # of a SemTrackLayer
+    }
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -295,7 +298,7 @@ class SemTrackModel(SemTrackPreTrainedModel):
             for name in ("interaction_logits", "object_logits", "object_boxes"):
                 if output[name] is not None:
                     output[name] = output[name].unflatten(0, (batch, steps))
-        return output
+        return SemTrackOutput(**vars(output))  # in the order of the fields: as a tuple it starts with the loss
 
     def describe(
         self,

@@ -108,9 +108,9 @@ class SemTrackImageProcessor(BaseImageProcessor):
         height, width = frame.shape[:2]
         scale = window.side / size  # frame pixels per view pixel
         left, top = window.x - window.side / 2, window.y - window.side / 2
-        # The view pixels that lie wholly inside the frame.
-        x0, x1 = max(0, int(np.ceil(-left / scale))), min(size, int(np.floor((width - left) / scale)))
-        y0, y1 = max(0, int(np.ceil(-top / scale))), min(size, int(np.floor((height - top) / scale)))
+        # The view pixels that lie wholly inside the frame; a rounding error must not push one out.
+        x0, x1 = max(0, int(np.ceil(-left / scale - 1e-6))), min(size, int((width - left) / scale + 1e-6))
+        y0, y1 = max(0, int(np.ceil(-top / scale - 1e-6))), min(size, int((height - top) / scale + 1e-6))
         view = np.full((size, size, 3), PADDING_GREY, dtype=np.uint8)
         if x1 <= x0 or y1 <= y0:
             return view

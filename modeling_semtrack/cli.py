@@ -1,0 +1,171 @@
+"""The `semtrack` command: arguments, messages and exit codes. What it does is in `commands.py`.
+
+Exit codes: 0 done; 1 the video broke off, the result is marked incomplete; 2 bad input, one line on stderr
+says what, and no output is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from .export import FORMATS
+
+DTYPES = ("float32", "bfloat16", "float16")
+DEVICES = ("cpu", "cuda")
+BROKE_OFF = 1
+BAD_INPUT = 2
+INTERRUPTED = 130  # what shells report after Ctrl-C
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: What follows `semtrack` on the command line; None takes it from there.
+
+    Returns:
+        The exit code.
+    """
+    notes = _Notes()
+    logger = logging.getLogger(__package__)
+    logger.addHandler(notes)
+    try:
+        args = _parser().parse_args(arguments)
+        from . import commands  # brings the model in; arguments are checked without it
+
+        code = getattr(commands, args.command)(args)
+        sys.stdout.flush()
+    except (ValueError, OSError, ImportError) as error:
+        _say("error", _one_line(error))
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        _say("error", "interrupted")
+        return INTERRUPTED
+    finally:
+        logger.removeHandler(notes)
+    for line in notes.lines:
+        _say("warning", f"{line}; the result ends there and is marked incomplete" if code == BROKE_OFF else line)
+    return code
+
+
+class _Notes(logging.Handler):
+    """Keeps what the package warns of, each line once: a video that is tracked and rendered is read twice."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Takes in a log record."""
+        line = record.getMessage()
+        if line not in self.lines:
+            self.lines.append(line)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a wrong argument like any other bad input."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises instead of printing the usage."""
+        raise ValueError(f"{message}; see {self.prog} --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="semtrack", description="Follow one target in a video and tell what it does.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_track(commands.add_parser("track", help="follow a target through a video"))
+    _add_benchmark(commands.add_parser("benchmark", help="score trackers on annotated sequences"))
+    _add_synthesize(commands.add_parser("synthesize", help="make videos with exact truth"))
+    _add_demo(commands.add_parser("demo", help="see it work, on a synthetic clip or on a video of yours"))
+    return parser
+
+
+def _add_track(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Follow a target through a video; the result goes to a file, or to stdout."
+    parser.add_argument("video", metavar="VIDEO", help="video file, folder of images, 'webcam:0' or stream URL")
+    _add_prompt(parser.add_mutually_exclusive_group(required=True))
+    parser.add_argument("--frame", type=int, default=0, metavar="N", help="frame of the box or point (default 0)")
+    parser.add_argument("--label", metavar="NAME", help="what the target is called in the results")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="where the result goes (default: stdout)")
+    parser.add_argument("--format", choices=FORMATS, help="default: by the suffix of --output, json on stdout")
+    parser.add_argument("--render", type=Path, metavar="FILE", help="also write the video with the result drawn in")
+    parser.add_argument("--timeline", type=Path, metavar="FILE", help="also write a figure of what happened when")
+    parser.add_argument(
+        "--semantic-stride",
+        type=int,
+        metavar="N",
+        help="frames between semantic steps, 0 for tracking only (default: the model's own)",
+    )
+    _add_model(parser)
+
+
+def _add_benchmark(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Score trackers on OTB-like sequences; prints one JSON object."
+    parser.add_argument("--sequences", type=Path, required=True, metavar="DIR", help="folder of sequences")
+    parser.add_argument("--include", type=Path, metavar="FILE", help="names to run, one a line (default: all)")
+    parser.add_argument("--peers", default="", metavar="NAMES", help="also run some of csrt,kcf,nanotrack (OpenCV)")
+    parser.add_argument("--nanotrack-weights", type=Path, metavar="DIR", help="folder with NanoTrack's ONNX files")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="where the scores go (default: stdout)")
+    parser.add_argument(
+        "--semantic-stride", type=int, default=0, metavar="N", help="frames between semantic steps (default 0: none)"
+    )
+    _add_model(parser)
+
+
+def _add_synthesize(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Make videos with exact truth: DIR/videos/*.mp4 and DIR/annotations.json."
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument("--videos", type=_whole_number, default=10, metavar="N", help="how many (default 10)")
+    parser.add_argument("--seed", type=_whole_number, default=0, metavar="S", help="of the first video (default 0)")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="photos to use (default: those of scikit-image)")
+    parser.add_argument("--cutouts", type=Path, metavar="DIR", help="masks <name>.png of the photos' main objects")
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Write trajectory.json, annotated.mp4 and timeline.png to DIR (and synthetic.mp4 without --video); "
+        "those of an earlier demo are replaced."
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument("--video", metavar="VIDEO", help="your video (default: a synthetic clip)")
+    _add_prompt(parser.add_mutually_exclusive_group())
+    _add_model(parser)
+
+
+def _add_prompt(group: argparse._MutuallyExclusiveGroup) -> None:
+    group.add_argument("--box", type=float, nargs=4, metavar=("X", "Y", "W", "H"), help="the target's box, pixels")
+    group.add_argument("--point", type=float, nargs=2, metavar=("X", "Y"), help="a pixel on the target")
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", metavar="DIR", help="folder of a saved model (default: $SEMTRACK_MODEL, then the bundled weights)"
+    )
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="default: cpu")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="arithmetic of the model (default: float32)")
+
+
+def _whole_number(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number of 0 or more, got '{text}'")
+    return int(text)
+
+
+def _one_line(error: Exception) -> str:
+    """The message; of the system's errors the file and the reason, without the number."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"'{error.filename}': {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split())
+
+
+def _say(kind: str, text: str) -> None:
+    print(f"semtrack: {kind}: {text}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
