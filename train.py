@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -29,6 +31,7 @@ from transformers import HfArgumentParser
 from dataset_script.semantic_data import AnnotatedVideo, described_targets, label_maps, read_videos, target_events
 from dataset_script.tracking_data import tracking_sampler
 from modeling_semtrack import SemTrackConfig, SemTrackImageProcessor, SemTrackModel, SemTrackProcessor
+from modeling_semtrack.checkpoint import export_checkpoint
 from modeling_semtrack.lite0 import load_lite0
 from modeling_semtrack.training_clips import (
     ClipDataset,
@@ -40,6 +43,9 @@ from modeling_semtrack.training_clips import (
 )
 from modeling_semtrack.training_views import TrackingViews, collate_views
 
+# Accelerate saves what `main` registers after everything else: a checkpoint with this file is complete.
+LAST_FILE_OF_CHECKPOINT = "custom_checkpoint_1.pkl"
+
 
 @dataclass
 class TrainArguments:
@@ -48,7 +54,7 @@ class TrainArguments:
     output_dir: str = field(metadata={"help": "Where checkpoints and the trained model go."})
     stage: str = field(default="tracking", metadata={"help": "tracking or semantic."})
     model: str | None = field(default=None, metadata={"help": "Folder of the model to start from; None: a new one."})
-    config: str | None = field(default=None, metadata={"help": "JSON with SemTrackConfig fields of a new model."})
+    config: str | None = field(default=None, metadata={"help": "JSON with SemTrackConfig fields: of a new model, or of a new semantic head."})
     lite0: bool = field(default=True, metadata={"help": "Start a new conv stem from EfficientNet-Lite0."})
     freeze_stem: bool = field(default=True, metadata={"help": "Keep the stem as it is."})
 
@@ -60,7 +66,7 @@ class TrainArguments:
     videos: list[str] = field(default_factory=list, metadata={"help": "The folder of each file's videos."})
     exclude_videos: str | None = field(default=None, metadata={"help": "Text file with video ids to leave out."})
     clip_steps: int = field(default=16, metadata={"help": "Semantic steps of a training clip."})
-    passes: int = field(default=2, metadata={"help": "Feature passes over the videos: other phase, mirrored."})
+    passes: int = field(default=1, metadata={"help": "Feature passes over the videos: other frames, mirrored."})
 
     steps: int = field(default=1000, metadata={"help": "Optimizer steps."})
     batch_size: int = field(default=32, metadata={"help": "Items per process and step."})
@@ -119,8 +125,13 @@ def main() -> None:
         dataset, collate = semantic_data(args, model, processor, videos, *span)
     loader = DataLoader(dataset, args.batch_size, collate_fn=collate, num_workers=args.workers)
     loader = accelerator.prepare(loader)
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        write_arguments(args, output)
     bar = tqdm(total=args.steps, initial=progress.step, disable=not accelerator.is_main_process, unit="step")
     trained.train()
+    if args.freeze_stem:
+        model.stem.eval()  # a backbone's batch norms keep their statistics, too
     running: dict[str, float] = {}
     for batch in loader:
         with accelerator.accumulate(trained):
@@ -145,7 +156,8 @@ def main() -> None:
     if accelerator.is_main_process:
         model.save_pretrained(output / "model")
         processor.save_pretrained(output / "model")
-        print(f"trained model: {output / 'model'}")
+        export_checkpoint(model, processor, output / "checkpoint")
+        print(f"trained model: {output / 'model'} (for the Hub), {output / 'checkpoint'} (compact)")
     accelerator.end_training()
 
 
@@ -174,7 +186,7 @@ def parse_arguments() -> TrainArguments:
 
 
 def check_output(args: TrainArguments, output: Path) -> None:
-    """Refuses to overwrite a run, or to resume it with other arguments; writes the arguments."""
+    """Refuses to overwrite a run, or to resume it with other arguments."""
     saved = output / "arguments.json"
     if args.resume:
         if not saved.exists():
@@ -185,8 +197,12 @@ def check_output(args: TrainArguments, output: Path) -> None:
             raise SystemExit(f"'{output}' was started with other arguments: {', '.join(changed)}; use a new output_dir")
     elif saved.exists():
         raise SystemExit(f"'{output}' already holds a run; pass --resume true to go on, or another --output_dir")
+
+
+def write_arguments(args: TrainArguments, output: Path) -> None:
+    """Marks the folder as a run, once its data and model are known to load."""
     output.mkdir(parents=True, exist_ok=True)
-    saved.write_text(json.dumps(asdict(args), indent=2) + "\n")
+    (output / "arguments.json").write_text(json.dumps(asdict(args), indent=2) + "\n")
 
 
 def annotated_videos(args: TrainArguments) -> list[AnnotatedVideo]:
@@ -201,16 +217,17 @@ def load_model(args: TrainArguments, videos: list[AnnotatedVideo]) -> tuple[SemT
     """The model to start from; the semantic stage gives it the label maps of its videos."""
     if args.stage not in ("tracking", "semantic"):
         raise SystemExit(f"stage must be tracking or semantic, got '{args.stage}'")
+    fields = json.loads(Path(args.config).read_text()) if args.config else {}
     if args.stage == "semantic":
         if args.model is None or not videos:
             raise SystemExit("the semantic stage needs --model (a trained tracker), --annotations and --videos")
         id2interaction, id2object = label_maps(videos)
-        config = SemTrackConfig.from_pretrained(args.model, id2interaction=id2interaction, id2object=id2object)
+        labels = {"id2interaction": id2interaction, "id2object": id2object}
+        config = SemTrackConfig.from_pretrained(args.model, **labels, **fields)
         model = SemTrackModel.from_pretrained(args.model, config=config, ignore_mismatched_sizes=True)
         return model, SemTrackProcessor.from_pretrained(args.model)
     if args.model is not None:
         return SemTrackModel.from_pretrained(args.model), SemTrackProcessor.from_pretrained(args.model)
-    fields = json.loads(Path(args.config).read_text()) if args.config else {}
     model = SemTrackModel(SemTrackConfig(**fields))
     if args.lite0 and model.config.stem == "conv":
         load_lite0(model.stem)
@@ -248,19 +265,19 @@ def semantic_data(
     rng = np.random.default_rng(args.seed)
     clips = []
     model.eval()
-    rounds = [(video, number) for number in range(args.passes) for video in videos]
-    for video, number in tqdm(rounds, desc="features", unit="video"):
+    rounds = [(number, place, video) for number in range(args.passes) for place, video in enumerate(videos)]
+    for number, place, video in tqdm(rounds, desc="features", unit="video"):
         targets = [
             step_labels(
                 target.boxes,
                 target_events(video.record, target, config.interaction2id, config.object2id),
                 config.semantic_stride,
-                phase=2 * number,
+                phase=2 * number + place,
             )
             for target in described_targets(video.record)
         ]
         frames = video.frames()
-        if number % 2:  # every other pass sees the video mirrored
+        if (place + number) % 2:  # every other video is mirrored, in the next pass the others
             targets = [mirror_labels(labels, video.record.width) for labels in targets]
             frames = ((index, time, np.ascontiguousarray(image[:, ::-1])) for index, time, image in frames)
         with torch.autocast(model.device.type, torch.bfloat16, enabled=args.mixed_precision == "bf16"):
@@ -278,8 +295,14 @@ def rate_at(args: TrainArguments, step: int) -> float:
 def resume(accelerator: Accelerator, output: Path) -> None:
     """Loads the last checkpoint and goes on counting after it."""
     folders = sorted((output / "checkpoints").glob("checkpoint_*"), key=lambda p: int(p.name.split("_")[1]))
+    cut_off = [folder for folder in folders if not zipfile.is_zipfile(folder / LAST_FILE_OF_CHECKPOINT)]
+    folders = [folder for folder in folders if folder not in cut_off]
     if not folders:
         raise SystemExit(f"nothing to resume in '{output}/checkpoints': the run ended before its first checkpoint")
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        for folder in cut_off:  # the run was stopped while it saved this one
+            shutil.rmtree(folder)
     accelerator.load_state(str(folders[-1]))
     accelerator.project_configuration.iteration = int(folders[-1].name.split("_")[1]) + 1
 

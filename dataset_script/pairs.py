@@ -91,6 +91,8 @@ class PhotoSampler:
             frame = _labelled(_move_camera(image, matrix), moved_mask)
             if moment < FRAMES - 1 and frame.box is None:
                 frame = _labelled(image, mask)
+                if frame.box is None:  # too small to begin with
+                    return self._same_photo(rng)
             frames.append(frame)
         return frames
 
@@ -143,7 +145,11 @@ class SequenceSampler:
     Args:
         sequences: Sequences with boxes; frames are folders of images (video files must be unpacked first by
             the caller through `frames_of`).
-        frames_of: Maps a sequence to a list of its frames, uint8 RGB or paths of images.
+        frames_of: Maps a sequence's name to a list of its frames, uint8 RGB or paths of images; boxes past the
+            last frame are not used.
+
+    Raises:
+        ValueError: If no sequence shows its target at `SMALLEST_SIDE` pixels or more.
     """
 
     def __init__(self, sequences: Sequence[BoxSequence], frames_of: dict[str, list]) -> None:
@@ -152,11 +158,16 @@ class SequenceSampler:
         self.sequences = list(sequences)
         self.frames_of = frames_of
         self.masks_of = {s.name: list_images(s.masks) for s in sequences if s.masks is not None}
-        sides = {s.name: np.minimum(s.boxes[:, 2], s.boxes[:, 3]) for s in sequences}
+        boxes = {s.name: s.boxes[: len(frames_of[s.name])] for s in sequences}
+        sides = {name: np.minimum(rows[:, 2], rows[:, 3]) for name, rows in boxes.items()}
         self.visible = {name: np.flatnonzero(side >= SMALLEST_SIDE) for name, side in sides.items()}
-        self.absent = {s.name: np.flatnonzero(np.isnan(s.boxes[:, 0])) for s in sequences}
+        self.absent = {name: np.flatnonzero(np.isnan(rows[:, 0])) for name, rows in boxes.items()}
         # Long sequences are richer, but not in proportion to their length.
         weights = np.array([len(self.visible[s.name]) ** 0.5 for s in sequences])
+        if weights.sum() == 0:
+            raise ValueError(
+                f"no sequence shows its target at {SMALLEST_SIDE:g} pixels or more: larger frames are needed"
+            )
         self.weights = weights / weights.sum()
 
     def sample(self, rng: np.random.Generator) -> list[LabelledFrame]:
@@ -169,6 +180,8 @@ class SequenceSampler:
         if len(absent) and rng.random() < 0.3:
             moments[2] = int(rng.choice(absent))
         frames = [self._frame(sequence, moment) for moment in moments]
+        if frames[0].box is None or frames[1].box is None:  # annotated, but outside the frame
+            return self.sample(rng)
         if rng.random() < 0.5:
             frames = [_mirrored(frame) for frame in frames]
         return frames

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from modeling_semtrack.loss_semtrack import IGNORE
 from modeling_semtrack.trajectory import Box
 from modeling_semtrack.video import VideoReader
 
@@ -71,16 +72,22 @@ def label_maps(videos: Sequence[AnnotatedVideo]) -> tuple[dict[int, str], dict[i
     return dict(enumerate(sorted(interactions))), dict(enumerate(sorted(objects)))
 
 
-def described_targets(record: VideoRecord) -> list[TargetRecord]:
-    """Targets whose interactions are known: all subjects, and others that do nothing.
+def described_targets(record: VideoRecord, bystanders: int = 1) -> list[TargetRecord]:
+    """Targets whose interactions are known: all subjects, and some others, which do nothing.
 
     An object of its subject's own kind is left out: whether it acts as well (a handshake has two sides) is not
     annotated.
+
+    Args:
+        record: With annotated interactions.
+        bystanders: How many targets that are no subject at most; those visible longest come first.
     """
     kinds = {target.track_id: target.category for target in record.targets}
     subjects = {event.subject for event in record.interactions}
     unknown = {e.object for e in record.interactions if e.object is not None and kinds[e.object] == kinds[e.subject]}
-    return [t for t in record.targets if t.boxes and (t.track_id in subjects or t.track_id not in unknown)]
+    acting = [t for t in record.targets if t.boxes and t.track_id in subjects]
+    others = [t for t in record.targets if t.boxes and t.track_id not in subjects | unknown]
+    return acting + sorted(others, key=lambda target: -len(target.boxes))[:bystanders]
 
 
 def target_events(
@@ -88,7 +95,7 @@ def target_events(
 ) -> list[tuple[int, int, int, int, dict[int, Box]]]:
     """(interaction id, object id, start frame, end frame, the object's boxes by frame) of a target's events.
 
-    The object id is the number of object classes where there is no object.
+    The object id is the number of object classes where there is no object, `IGNORE` where it has no category.
     """
     tracks = {track.track_id: track for track in record.targets}
     events = []
@@ -96,7 +103,9 @@ def target_events(
         if event.subject != target.track_id:
             continue
         partner = tracks.get(event.object)
-        kind = object2id[partner.category] if partner is not None else len(object2id)
+        kind = len(object2id)
+        if partner is not None:
+            kind = IGNORE if partner.category is None else object2id[partner.category]
         places = partner.boxes if partner is not None else {}
         events.append((interaction2id[event.interaction], kind, event.start_frame, event.end_frame, places))
     return events

@@ -182,9 +182,7 @@ def build_scene(config: SyntheticConfig, seed: int) -> tuple[Scene, Role]:
     if rng.random() < 0.35:
         scripts.append(play(stage, casting.role(int(rng.integers(1, 3)))))
     if rng.random() < 0.3:
-        scripts.append(
-            roam(stage, casting.actor(str(rng.choice(("person", "animal"))), rng.uniform(0.7, 1.2)))
-        )
+        scripts.append(roam(stage, casting.actor(str(rng.choice(("person", "animal"))), rng.uniform(0.7, 1.2))))
     if rng.random() < 0.4:
         twin = casting.double(main.actor if rng.random() < 0.6 else main.episodes[0][1])
         if twin.is_actor and rng.random() < 0.5:

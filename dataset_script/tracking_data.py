@@ -78,7 +78,7 @@ def _annotated_tracks(videos: Sequence[AnnotatedVideo]) -> tuple[list[BoxSequenc
                 if index < len(images):
                     boxes[index] = box
             if np.isfinite(boxes[:, 0]).sum() >= 2:
-                name = f"{video.record.video_id}/{target.track_id}"
+                name = f"{video.path}/{target.track_id}"  # ids of videos repeat from file to file
                 tracks.append(BoxSequence(name, video.path, boxes, None))
                 frames[name] = images
     return tracks, frames

@@ -116,8 +116,15 @@ def evaluate_tracker(
 
 
 def run_tracker(tracker: Tracker, sequence: BoxSequence) -> tuple[np.ndarray, np.ndarray, float]:
-    """Boxes [frames, 4] (NaN where not seen) from the first visible frame on, their truth, and seconds spent."""
-    start = int(np.flatnonzero(~np.isnan(sequence.boxes[:, 0]))[0])
+    """Boxes [frames, 4] (NaN where not seen) from the first visible frame on, their truth, and seconds spent.
+
+    Raises:
+        ValueError: If the target is never visible.
+    """
+    visible = np.flatnonzero(~np.isnan(sequence.boxes[:, 0]))
+    if not len(visible):
+        raise ValueError(f"sequence '{sequence.name}' never shows its target: leave it out or check its ground truth")
+    start = int(visible[0])
     truth = sequence.boxes[start:]
     predicted = np.full_like(truth, np.nan)
     seconds = 0.0

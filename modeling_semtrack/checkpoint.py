@@ -1,7 +1,8 @@
-"""Loading a trained model from a folder: exactly what was saved, or one clear error."""
+"""Trained models in folders: loaded exactly as saved or refused in one clear line, and exported compactly."""
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -87,6 +88,37 @@ def load_checkpoint(
     return model.to(device).eval(), processor
 
 
+def export_checkpoint(model: SemTrackModel, processor: SemTrackProcessor, folder: str | os.PathLike[str]) -> None:
+    """Writes a compact checkpoint: half-precision weights, configuration and processor, without code.
+
+    The weights load as float32 unless asked otherwise. (`model.save_pretrained` writes them as they are, with the
+    code that `trust_remote_code=True` needs.)
+
+    Args:
+        model: Any dtype; it is not changed.
+        processor: Of the same model.
+        folder: Must not exist yet, or be empty.
+
+    Raises:
+        CheckpointError: If the folder already holds something.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CheckpointError(f"'{folder}' already exists; name a new folder")
+    half = copy.deepcopy(model).half()
+    half.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    for code in folder.glob("*.py"):
+        code.unlink()
+    for name in ("config.json", "processor_config.json"):
+        settings = json.loads((folder / name).read_text(encoding="utf-8"))
+        for part in (settings, *(value for value in settings.values() if isinstance(value, dict))):
+            part.pop("auto_map", None)
+        if name == "config.json":
+            settings["dtype"] = "float32"
+        (folder / name).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
 def _check_is_semtrack(folder: Path) -> None:
     """Without this, a missing config.json or another model's one would count as the default configuration."""
     if not folder.is_dir():
@@ -100,7 +132,9 @@ def _check_is_semtrack(folder: Path) -> None:
         config = json.loads(path.read_text(encoding="utf-8"))
     kind = config.get("model_type") if isinstance(config, dict) else None
     if kind != "semtrack":
-        raise CheckpointError(f"checkpoint '{folder}' must hold a model of type 'semtrack', got {kind!r}")
+        raise CheckpointError(
+            f"checkpoint '{folder}' must hold a model of type 'semtrack', got {kind!r}; give another folder"
+        )
 
 
 def _check_weights(folder: Path, report: Mapping[str, Any]) -> None:

@@ -15,6 +15,16 @@ SCORE_PRIOR = 0.01  # initial probability of a cell to be the centre (Lin et al.
 OFFSET_RANGE = 1.5  # a cell may point at a centre this many cells away
 
 
+class SemTrackScoreConv(nn.Conv2d):
+    """Last layer of the score map: its bias starts at `prior_bias`, so that the map starts at `SCORE_PRIOR`.
+
+    A class of its own, because transformers initialises custom models only through the modules that hold
+    the parameters themselves.
+    """
+
+    prior_bias = -math.log((1 - SCORE_PRIOR) / SCORE_PRIOR)
+
+
 class SemTrackBoxHead(nn.Module):
     """Centre score map with offset and size per cell (CenterNet; OSTrack, Ye et al., ECCV 2022), and presence."""
 
@@ -22,16 +32,12 @@ class SemTrackBoxHead(nn.Module):
         super().__init__()
         channels = config.box_head_channels
         self.trunk = nn.Conv2d(config.hidden_size, channels, 3, padding=1)
-        self.score = _branch(channels, 1)
+        self.score = _branch(channels, 1, SemTrackScoreConv)
         self.offset = _branch(channels, 2)
         self.size = _branch(channels, 2)
         self.presence = nn.Sequential(
             nn.Linear(2 * config.hidden_size + 1, config.hidden_size), nn.GELU(), nn.Linear(config.hidden_size, 1)
         )
-
-    def init_score_prior(self) -> float:
-        """Bias that makes the score map start at `SCORE_PRIOR`."""
-        return -math.log((1 - SCORE_PRIOR) / SCORE_PRIOR)
 
     def forward(
         self, view_embeds: torch.Tensor, target_embeds: torch.Tensor, grid: tuple[int, int]
@@ -236,9 +242,9 @@ class SemTrackSemanticHead(nn.Module):
         return SemTrackMemory.cat([memory, now], dim=1)
 
 
-def _branch(channels: int, outputs: int) -> nn.Sequential:
+def _branch(channels: int, outputs: int, last: type[nn.Conv2d] = nn.Conv2d) -> nn.Sequential:
     half = channels // 2
-    return nn.Sequential(nn.Conv2d(channels, half, 3, padding=1), nn.GELU(), nn.Conv2d(half, outputs, 1))
+    return nn.Sequential(nn.Conv2d(channels, half, 3, padding=1), nn.GELU(), last(half, outputs, 1))
 
 
 def _cells_to_boxes(cells: torch.Tensor, grid: tuple[int, int], windows: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_semtrack import SemTrackConfig
-from .heads_semtrack import SemTrackBoxHead, SemTrackMemory, SemTrackSemanticHead
+from .heads_semtrack import SemTrackBoxHead, SemTrackMemory, SemTrackScoreConv, SemTrackSemanticHead
 from .layers_semtrack import (
     SemTrackAttention,
     SemTrackLayer,
@@ -113,8 +113,8 @@ class SemTrackPreTrainedModel(PreTrainedModel):
             init.normal_(module.target_token, std=self.config.initializer_range)
         elif isinstance(module, SemTrackSemanticHead):
             init.normal_(module.queries, std=1.0)
-        elif isinstance(module, SemTrackBoxHead):
-            init.constant_(module.score[-1].bias, module.init_score_prior())
+        elif isinstance(module, SemTrackScoreConv):
+            init.constant_(module.bias, module.prior_bias)
 
 
 class SemTrackModel(SemTrackPreTrainedModel):
@@ -296,7 +296,7 @@ class SemTrackModel(SemTrackPreTrainedModel):
             for name in ("score_logits", "box_map", "pred_boxes", "presence_logits", "target_embeds"):
                 output[name] = output[name].unflatten(0, (batch, steps))
             for name in ("interaction_logits", "object_logits", "object_boxes"):
-                if output[name] is not None:
+                if name in output:
                     output[name] = output[name].unflatten(0, (batch, steps))
         return SemTrackOutput(**vars(output))  # in the order of the fields: as a tuple it starts with the loss
 

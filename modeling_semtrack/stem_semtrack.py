@@ -42,16 +42,18 @@ class InvertedResidual(nn.Module):
         super().__init__()
         width = in_channels * expansion
         self.expand = nn.Conv2d(in_channels, width, 1) if expansion > 1 else None
-        self.padding = same_padding(kernel, stride)
-        self.depthwise = nn.Conv2d(width, width, kernel, stride, groups=width)
+        # "SAME" is lopsided for strides: then the padding is a step of its own
+        self.padding = same_padding(kernel, stride) if stride > 1 else None
+        self.depthwise = nn.Conv2d(width, width, kernel, stride, kernel // 2 if stride == 1 else 0, groups=width)
         self.project = nn.Conv2d(width, out_channels, 1)
         self.residual = stride == 1 and in_channels == out_channels
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """[batch, in_channels, height, width] -> [batch, out_channels, height / stride, width / stride]."""
         hidden = features if self.expand is None else nn.functional.relu6(self.expand(features), inplace=True)
-        hidden = nn.functional.relu6(self.depthwise(nn.functional.pad(hidden, self.padding)), inplace=True)
-        hidden = self.project(hidden)
+        if self.padding is not None:
+            hidden = nn.functional.pad(hidden, self.padding)
+        hidden = self.project(nn.functional.relu6(self.depthwise(hidden), inplace=True))
         return features + hidden if self.residual else hidden
 
 

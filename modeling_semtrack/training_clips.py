@@ -123,7 +123,8 @@ def _target_clip(
     }
     features["scene_features"] = torch.stack([scenes[label.frame_index] for label in labels])
     features["target_boxes"] = torch.tensor([box_to_view(label.box, outer) for label in labels])
-    features["view_windows"] = torch.tensor([window_to_view(window, outer) for window in windows])
+    places = [window_to_view(window, outer) for window in windows]
+    features["view_windows"] = torch.tensor(places, dtype=torch.float32)
     features["times"] = torch.tensor([images[label.frame_index][0] for label in labels])
     return TargetClip(features, _label_tensors(labels, outer), tracks[0].grid, scene_grid)
 

@@ -137,17 +137,17 @@ def collate_views(items: Sequence[dict[str, Any]], processor: SemTrackImageProce
         "pixel_values": processor.normalize([item["view_crop"] for item in items]),
         "view": view_kind,
         "labels": SemTrackTargets(
-            boxes=torch.tensor([item["box"] for item in items]),
+            boxes=torch.tensor([item["box"] for item in items], dtype=torch.float32),
             presence=torch.tensor([item["presence"] for item in items]),
         ),
     }
     if prompt_kind == "point":
-        batch["point_coords"] = torch.tensor([[item["point"]] for item in items])
+        batch["point_coords"] = torch.tensor([[item["point"]] for item in items], dtype=torch.float32)
         batch["point_labels"] = torch.ones(len(items), 1)
     else:
         crops = [crop for item in items for crop in item["template_crops"]]
         batch["template_pixel_values"] = processor.normalize(crops).unflatten(0, (len(items), -1))
-        batch["template_boxes"] = torch.tensor([item["template_boxes"] for item in items])
+        batch["template_boxes"] = torch.tensor([item["template_boxes"] for item in items], dtype=torch.float32)
     return batch
 
 

@@ -68,11 +68,11 @@ def test_weights_that_a_checkpoint_lacks_are_initialised(stem, tmp_path):
         assert torch.equal(found, loads[1][name]), name
         if name == kept:
             assert (found == 7.0).all()
-        elif expected.unique().numel() == 1 and "position" not in name:  # zeros, ones and priors
+        elif expected.unique().numel() == 1:  # zeros, ones and priors
             assert torch.equal(found, expected), name
-        elif expected.numel() > 1:
-            torch.testing.assert_close(found.std(), expected.std(), rtol=0.6, atol=0, msg=name)
-            assert (found.mean() - expected.mean()).abs() < 4 * expected.std() / found.numel() ** 0.5 + 1e-6, name
+        else:
+            assert 1 / 3 < found.std() / expected.std() < 3, name
+            assert (found.mean() - expected.mean()).abs() < 8 * expected.std() / found.numel() ** 0.5, name
 
 
 def test_a_new_model_expects_the_target_almost_nowhere():
@@ -316,14 +316,14 @@ def test_every_parameter_learns(stem):
     assert not untouched
 
 
-def test_one_step_lowers_the_loss():
+def test_a_few_steps_lower_the_loss():
     model = tiny_model(initializer_range=0.02)
     inputs = {**clip_inputs(), **prompt_inputs(), "labels": clip_labels()}
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     losses = []
-    for _ in range(5):
+    for _ in range(8):
         output = model(**inputs)
-        losses.append(float(output.loss))
+        losses.append(output.loss.item())
         optimizer.zero_grad()
         output.loss.backward()
         optimizer.step()
@@ -445,7 +445,9 @@ def test_a_failed_call_leaves_the_model_usable():
 
 def test_the_configuration_travels_with_the_model(tmp_path):
     tiny_model("conv", semantic_stride=7).save_pretrained(tmp_path)
-    config = SemTrackModel.from_pretrained(tmp_path).config
-    assert config.to_diff_dict() | {"dtype": None, "architectures": None} == tiny_config(
-        "conv", semantic_stride=7, initializer_range=0.1
-    ).to_diff_dict() | {"dtype": None, "architectures": None}
+    expected = tiny_config("conv", semantic_stride=7, initializer_range=0.1).to_dict()
+    found = SemTrackModel.from_pretrained(tmp_path).config.to_dict()
+    about_the_file = {"architectures", "auto_map", "dtype", "_name_or_path"}
+    assert {k: v for k, v in found.items() if k not in about_the_file} == {
+        k: v for k, v in expected.items() if k not in about_the_file
+    }

@@ -73,7 +73,7 @@ def prompt_inputs(*kinds, batch=2, words=3):
     inputs = {}
     if not kinds or "template" in kinds:
         inputs["template_pixel_values"] = torch.randn(batch, 2, 3, TEMPLATE_SIZE, TEMPLATE_SIZE)
-        inputs["template_boxes"] = torch.tensor([0.5, 0.5, 0.6, 0.4]).repeat(batch, 2, 1)
+        inputs["template_boxes"] = torch.tensor([0.5, 0.5, 0.6, 0.6]).repeat(batch, 2, 1)
     if not kinds or "point" in kinds:
         inputs["point_coords"] = torch.rand(batch, 2, 2)
         inputs["point_labels"] = torch.tensor([1.0, 0.0]).repeat(batch, 1)

@@ -1,0 +1,126 @@
+"""The best box of a view, what a click means, and the smoothing of sizes."""
+
+import numpy as np
+import pytest
+import torch
+from colour_model import GRID, RED, ColourModel
+from tiny_models import noise_frame, square_frame, tiny_model, tiny_processor
+
+from modeling_semtrack.layers_semtrack import grid_centers
+from modeling_semtrack.localization import box_of_click, locate, smooth_size
+from modeling_semtrack.modeling_semtrack import SemTrackTrack
+from modeling_semtrack.processing_semtrack import Window
+
+IMAGES = tiny_processor().image_processor
+
+
+def a_track(scores, grid=(8, 8), presence=1.0):
+    """One view whose cells propose boxes of a quarter of the view, centred on themselves.
+
+    Args:
+        scores: {(row, column): centre score}; all others are 0.1.
+    """
+    probability = torch.full((1, *grid), 0.1)
+    for (row, column), score in scores.items():
+        probability[0, row, column] = score
+    centers = grid_centers(*grid, probability.device).T.unflatten(-1, grid)
+    boxes = torch.cat([centers, torch.full_like(centers, 0.25)])[None]
+    tokens = torch.zeros(1, grid[0] * grid[1], 4)
+    return SemTrackTrack(
+        probability.logit(), boxes, torch.tensor([presence]), torch.zeros(1, 4), tokens, tokens, grid
+    )
+
+
+def test_the_best_cell_gives_the_box_in_pixels_of_the_frame():
+    window = Window(100.0, 50.0, 80.0)  # from (60, 10); a cell has 10 pixels
+    (candidate,) = locate(a_track({(2, 5): 0.9}, presence=2.0), [window], window_influence=0.4)
+    assert candidate.box == pytest.approx((60 + 55 - 10, 10 + 25 - 10, 20, 20))
+    assert candidate.score == pytest.approx(0.9)
+    assert candidate.presence == pytest.approx(1 / (1 + np.exp(-2.0)))
+
+
+def test_grids_need_not_be_square():
+    (candidate,) = locate(a_track({(1, 6): 0.9}, grid=(2, 8)), [Window(40.0, 40.0, 80.0)], 0.4)
+    assert candidate.box == pytest.approx((65 - 10, 60 - 10, 20, 20))
+
+
+def test_far_places_are_mistrusted_as_much_as_asked():
+    track, windows = a_track({(0, 0): 0.9, (4, 4): 0.7}), [Window(40.0, 40.0, 80.0)]
+    near, far = (45 - 10, 45 - 10, 20, 20), (5 - 10, 5 - 10, 20, 20)
+    assert locate(track, windows, window_influence=0.0)[0].box == pytest.approx(far)
+    assert locate(track, windows, window_influence=0.4)[0].box == pytest.approx(near)
+    assert locate(track, windows, window_influence=0.4)[0].score == pytest.approx(0.7)  # not the weighted one
+
+
+def test_a_far_place_still_wins_where_nothing_is_near():
+    (candidate,) = locate(a_track({(0, 0): 0.9}), [Window(40.0, 40.0, 80.0)], window_influence=0.4)
+    assert candidate.score == pytest.approx(0.9)
+
+
+def test_every_view_has_its_own_window():
+    model, frame = ColourModel(), square_frame({(20, 30, 12): RED})
+    windows = [Window(26.0, 36.0, 48.0), Window(30.0, 30.0, 60.0)]
+    features, grid = model.embed(IMAGES.normalize([IMAGES.crop(frame, window, 64) for window in windows]))
+    red = IMAGES.normalize([np.full((1, 1, 3), RED, np.uint8)]).reshape(1, 1, 3)
+    for candidate in locate(model.track(features, grid, red.expand(2, 1, 3)), windows, window_influence=0.4):
+        assert candidate.box == pytest.approx((20, 30, 12, 12), abs=0.5)
+
+
+# Clicks
+
+
+@pytest.mark.parametrize("side", [5, 12, 30])
+def test_a_click_finds_what_it_lies_on(side):
+    frame = square_frame({(70, 20, side): RED})
+    box = box_of_click(ColourModel(), IMAGES, frame, (70 + side / 2, 20 + side / 2))
+    assert box == pytest.approx((70, 20, side, side), abs=0.8)
+
+
+def test_a_click_is_looked_at_closely_and_then_refined():
+    model = ColourModel()
+    box_of_click(model, IMAGES, square_frame({(70, 20, 12): RED}), (76, 26))
+    assert model.tracked == [("scene", 1), ("search", 1), ("search", 1)] * 3
+
+
+@torch.no_grad()
+def test_a_clicked_box_lies_in_the_frame():
+    frame = noise_frame()
+    model = tiny_model()
+    for point in ((0, 0), (119, 0), (60, 89), (119.5, 89.5)):
+        x, y, w, h = box_of_click(model, IMAGES, frame, point)
+        assert x >= 0 and y >= 0 and x + w <= 120 and y + h <= 90 and w > 0 and h > 0
+
+
+def test_boxes_that_hold_the_click_come_first():
+    """Another cell is more certain, but its box does not hold the click."""
+
+    class TwoThings(ColourModel):
+        def track(self, view_features, grid, prompt_embeds, prompt_mask=None, view="search"):
+            self.clicks.append(prompt_embeds[0, 0, :2])
+            track = a_track({(1, 1): 0.9, (12, 12): 0.3}, GRID)
+            track.box_map = track.box_map.clone()
+            track.box_map[:, 2:] = 0.1
+            if len(self.clicks) == 1:
+                track.box_map[0, :2, 12, 12] = self.clicks[0]
+            return track
+
+    model = TwoThings()
+    model.clicks = []
+    best = box_of_click(model, IMAGES, noise_frame(), (80, 60))
+    first = model.clicks[0]
+    assert first.tolist() == pytest.approx([80 / 120, (60 + 15) / 120])
+    # The first answer was the box around the click, so the click is in the middle of the second look.
+    assert model.clicks[1].tolist() == pytest.approx([0.5, 0.5])
+    assert best is not None
+
+
+# Sizes
+
+
+def test_the_centre_moves_at_once_and_the_size_slowly():
+    assert smooth_size((10, 10, 20, 40), (50, 60, 40, 20), rate=0.25) == (50 + 20 - 12.5, 60 + 10 - 17.5, 25, 35)
+
+
+@pytest.mark.parametrize("rate, expected", [(0.0, (60, 50, 20, 40)), (1.0, (50, 60, 40, 20))])
+def test_a_rate_of_one_takes_the_proposed_size(rate, expected):
+    assert smooth_size((10, 10, 20, 40), (50, 60, 40, 20), rate) == expected
