@@ -156,6 +156,7 @@ def main() -> None:
     if accelerator.is_main_process:
         model.save_pretrained(output / "model")
         processor.save_pretrained(output / "model")
+        shutil.rmtree(output / "checkpoint", ignore_errors=True)  # of this run, where it is resumed after its end
         export_checkpoint(model, processor, output / "checkpoint")
         print(f"trained model: {output / 'model'} (for the Hub), {output / 'checkpoint'} (compact)")
     accelerator.end_training()

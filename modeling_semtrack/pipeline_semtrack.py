@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from transformers import Pipeline
+from transformers.image_processing_utils import BaseImageProcessor
 
-from .processing_semtrack import SemTrackImageProcessor, SemTrackProcessor
+from .processing_semtrack import SemTrackProcessor
 from .session_semtrack import SemTrackSession, SessionSettings
 from .trajectory import SemanticTrajectory
 from .video import Source, VideoError, VideoReader
@@ -75,7 +76,7 @@ class SemanticTrackingPipeline(Pipeline):
         semantic_stride: int | None = None,
     ) -> dict[str, SemanticTrajectory]:
         processor = self.image_processor
-        if isinstance(processor, SemTrackImageProcessor):
+        if isinstance(processor, BaseImageProcessor):  # loaded from the Hub, its own class exists more than once
             processor = SemTrackProcessor(processor)
         session = SemTrackSession(self.model, processor, settings, semantic_stride, first_frame=frame)
         target = None

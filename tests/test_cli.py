@@ -180,7 +180,7 @@ BAD_INPUTS = {
     "drawn video in no folder": ([*TRACK, *BOX, "--render", "OUT/none/o.mp4"], "none/o.mp4'"),
     "drawn video of a wrong kind": ([*TRACK, *BOX, "--render", "OUT/o.avi"], "ends in .mp4, .m4v, .mov, got"),
     "timeline of a wrong kind": ([*TRACK, *BOX, "--timeline", "OUT/o.txt"], "name that ends in .png"),
-    "one file twice": ([*TRACK, *BOX, "--output", "OUT/a.mp4", "--format", "csv", "--render", "OUT/a.mp4"], "two files"),
+    "one file twice": ([*TRACK, *BOX, "--output", "OUT/a.mp4", "--format", "srt", "--render", "OUT/a.mp4"], "two"),
     "the video itself": ([*TRACK, *BOX, "--render", "WORLD/clip.mp4"], "must not be the video itself"),
     "drawing into a stream": (["track", "rtsp://h/live", *BOX, "--render", "OUT/o.mp4"], "can be read only once"),
     "no such model": ([*TRACK, *BOX, "--model", "WORLD/none"], "none' is not a folder"),

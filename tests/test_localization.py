@@ -26,9 +26,7 @@ def a_track(scores, grid=(8, 8), presence=1.0):
     centers = grid_centers(*grid, probability.device).T.unflatten(-1, grid)
     boxes = torch.cat([centers, torch.full_like(centers, 0.25)])[None]
     tokens = torch.zeros(1, grid[0] * grid[1], 4)
-    return SemTrackTrack(
-        probability.logit(), boxes, torch.tensor([presence]), torch.zeros(1, 4), tokens, tokens, grid
-    )
+    return SemTrackTrack(probability.logit(), boxes, torch.tensor([presence]), torch.zeros(1, 4), tokens, tokens, grid)
 
 
 def test_the_best_cell_gives_the_box_in_pixels_of_the_frame():

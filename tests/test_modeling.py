@@ -168,9 +168,7 @@ def test_hidden_states_and_attentions_are_those_of_the_joint_encoder(semantics):
 
 def test_hidden_states_keep_their_gradients():
     model = tiny_model(attn_implementation="eager")
-    output = model(
-        **view_inputs(), **prompt_inputs("template"), output_hidden_states=True, output_attentions=True
-    )
+    output = model(**view_inputs(), **prompt_inputs("template"), output_hidden_states=True, output_attentions=True)
     for tensor in (*output.hidden_states, *output.attentions):
         tensor.retain_grad()
     output.presence_logits.sum().backward()

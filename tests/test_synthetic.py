@@ -262,9 +262,10 @@ def test_the_nearer_one_covers_the_farther_one():
 
 def test_frames_are_rendered_one_at_a_time():
     """Peak memory of 60 frames is that of a few frames."""
+    tracemalloc.start()
     record, frames = generate_video(SyntheticConfig(seconds=(3.0, 3.0)), 0)
     first = next(frames)
-    tracemalloc.start()
+    tracemalloc.reset_peak()
     for _ in islice(frames, 60):
         pass
     peak = tracemalloc.get_traced_memory()[1]

@@ -23,6 +23,7 @@ from accelerate.utils import set_seed
 import train
 from dataset_script.records import InteractionRecord, TargetRecord
 from modeling_semtrack import SemTrackConfig, SemTrackModel, SemTrackProcessor
+from modeling_semtrack.checkpoint import load_checkpoint
 
 REPOSITORY = Path(train.__file__).parent
 SEMANTIC = "semantic_head."
@@ -163,6 +164,8 @@ def test_a_run_logs_its_losses_and_leaves_a_model_that_loads(tracker):
     model = SemTrackModel.from_pretrained(output / "model")
     assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
     assert SemTrackProcessor.from_pretrained(output / "model").image_processor.view_size == 256
+    compact, _ = load_checkpoint(output / "checkpoint")
+    assert all(torch.equal(value, weights[name].half().float()) for name, value in compact.state_dict().items())
     kept = sorted(path.name for path in (output / "checkpoints").iterdir())
     assert kept == ["checkpoint_3", "checkpoint_4"]
 
