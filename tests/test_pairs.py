@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 from training_files import box_of, moving, red_box, red_frame, write_mask, write_photos, write_sequence
 
+from dataset_script import pairs
 from dataset_script.pairs import LARGEST_GAP, SMALLEST_SIDE, MixedSampler, PhotoSampler, SequenceSampler, clip_box
 from dataset_script.sources.otb import BoxSequence, list_images
 
@@ -99,6 +100,20 @@ def test_an_object_too_small_to_teach_is_passed_over(tmp_path):
     write_mask(tmp_path / "masks" / "photo0.png", speck)
     for first, later, _ in triples(PhotoSampler(tmp_path / "images", tmp_path / "masks")):
         assert min(*first.box[2:], *later.box[2:]) >= SMALLEST_SIDE
+
+
+def test_a_cutout_that_falls_out_of_the_first_frames_is_drawn_again(photos, monkeypatch):
+    place, calls = pairs._random_place, []
+
+    def outside_at_first(size, rng):
+        calls.append(place(size, rng))
+        return (-500.0, -500.0) if len(calls) <= 8 else calls[-1]
+
+    monkeypatch.setattr(pairs, "_random_place", outside_at_first)
+    for seed in range(10):
+        calls.clear()
+        first, later, _ = PhotoSampler(*photos).sample(np.random.default_rng(seed))
+        assert first.box and later.box
 
 
 def test_folders_without_photos_or_matching_masks_are_refused(tmp_path, photos):
