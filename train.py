@@ -31,14 +31,17 @@ from transformers import HfArgumentParser
 from dataset_script.semantic_data import AnnotatedVideo, described_targets, label_maps, read_videos, target_events
 from dataset_script.tracking_data import tracking_sampler
 from modeling_semtrack import SemTrackConfig, SemTrackImageProcessor, SemTrackModel, SemTrackProcessor
-from modeling_semtrack.checkpoint import export_checkpoint
+from modeling_semtrack.checkpoint import export_checkpoint, load_checkpoint
 from modeling_semtrack.lite0 import load_lite0
 from modeling_semtrack.training_clips import (
     ClipDataset,
     SemanticTrainer,
+    TargetClip,
     collate_clips,
     extract_clips,
+    load_clips,
     mirror_labels,
+    save_clips,
     step_labels,
 )
 from modeling_semtrack.training_views import TrackingViews, collate_views
@@ -54,7 +57,9 @@ class TrainArguments:
     output_dir: str = field(metadata={"help": "Where checkpoints and the trained model go."})
     stage: str = field(default="tracking", metadata={"help": "tracking or semantic."})
     model: str | None = field(default=None, metadata={"help": "Folder of the model to start from; None: a new one."})
-    config: str | None = field(default=None, metadata={"help": "JSON with SemTrackConfig fields: of a new model, or of a new semantic head."})
+    config: str | None = field(
+        default=None, metadata={"help": "JSON with SemTrackConfig fields of a new model or head."}
+    )
     lite0: bool = field(default=True, metadata={"help": "Start a new conv stem from EfficientNet-Lite0."})
     freeze_stem: bool = field(default=True, metadata={"help": "Keep the stem as it is."})
 
@@ -66,6 +71,9 @@ class TrainArguments:
     videos: list[str] = field(default_factory=list, metadata={"help": "The folder of each file's videos."})
     exclude_videos: str | None = field(default=None, metadata={"help": "Text file with video ids to leave out."})
     clip_steps: int = field(default=16, metadata={"help": "Semantic steps of a training clip."})
+    features: str | None = field(
+        default=None, metadata={"help": "File that keeps the semantic stage's features; read where it exists."}
+    )
     passes: int = field(default=1, metadata={"help": "Feature passes over the videos: other frames, mirrored."})
 
     steps: int = field(default=1000, metadata={"help": "Optimizer steps."})
@@ -225,10 +233,13 @@ def load_model(args: TrainArguments, videos: list[AnnotatedVideo]) -> tuple[SemT
         id2interaction, id2object = label_maps(videos)
         labels = {"id2interaction": id2interaction, "id2object": id2object}
         config = SemTrackConfig.from_pretrained(args.model, **labels, **fields)
-        model = SemTrackModel.from_pretrained(args.model, config=config, ignore_mismatched_sizes=True)
-        return model, SemTrackProcessor.from_pretrained(args.model)
+        model = SemTrackModel(config)
+        tracker, processor = load_checkpoint(args.model)
+        weights = {k: v for k, v in tracker.state_dict().items() if not k.startswith("semantic_head.")}
+        model.load_state_dict(weights, strict=False)  # all but the semantic head, which is a new one
+        return model, processor
     if args.model is not None:
-        return SemTrackModel.from_pretrained(args.model), SemTrackProcessor.from_pretrained(args.model)
+        return load_checkpoint(args.model)
     model = SemTrackModel(SemTrackConfig(**fields))
     if args.lite0 and model.config.stem == "conv":
         load_lite0(model.stem)
@@ -262,6 +273,19 @@ def semantic_data(
     first: int,
 ) -> tuple[Dataset, Callable]:
     """Clips of features from item `first` on, and their collate function; every process computes all features."""
+    if args.features and Path(args.features).exists():
+        clips = load_clips(args.features, model.config)
+    else:
+        clips = compute_clips(args, model, processor, videos)
+        if args.features:
+            save_clips(clips, args.features, model.config)
+    return ClipDataset(clips, args.clip_steps, length, args.seed, first), collate_clips
+
+
+def compute_clips(
+    args: TrainArguments, model: SemTrackModel, processor: SemTrackProcessor, videos: list[AnnotatedVideo]
+) -> list[TargetClip]:
+    """The frozen tracker's features of all videos."""
     config = model.config
     rng = np.random.default_rng(args.seed)
     clips = []
@@ -283,7 +307,7 @@ def semantic_data(
             frames = ((index, time, np.ascontiguousarray(image[:, ::-1])) for index, time, image in frames)
         with torch.autocast(model.device.type, torch.bfloat16, enabled=args.mixed_precision == "bf16"):
             clips += extract_clips(model, processor.image_processor, frames, targets, rng)
-    return ClipDataset(clips, args.clip_steps, length, args.seed, first), collate_clips
+    return clips
 
 
 def rate_at(args: TrainArguments, step: int) -> float:

@@ -127,6 +127,7 @@ class SemTrackSemanticHead(nn.Module):
         # Absolute place, place and size relative to the target, age
         self.geometry = SemTrackPositionEmbedding(7, hidden)
         self.source_embedding = nn.Embedding(2 + int(config.use_scene_context), hidden)
+        self.context_norm = nn.LayerNorm(hidden, eps=config.layer_norm_eps)
         self.layers = nn.ModuleList(SemTrackDecoderLayer(config) for _ in range(config.num_semantic_layers))
         self.norm = nn.LayerNorm(hidden, eps=config.layer_norm_eps)
         self.interaction_classifier = nn.Linear(hidden, config.num_interactions + 1)
@@ -187,7 +188,7 @@ class SemTrackSemanticHead(nn.Module):
             valid.append(past.valid[..., None].expand(past.boxes.shape[:-1]).flatten(2, 3))
             memory = SemTrackMemory(*(t[:, -self.config.memory_length :].detach() for t in vars(history).values()))
 
-        keys = torch.cat(context, dim=2).flatten(0, 1)  # [batch * steps, keys, hidden]
+        keys = self.context_norm(torch.cat(context, dim=2)).flatten(0, 1)  # [batch * steps, keys, hidden]
         mask = additive_mask(torch.cat(valid, dim=2).flatten(0, 1), keys.dtype)
         about_target = self.target_projection(target_embeds) + self._place(target_boxes, target_boxes, None, source=1)
         queries = (self.queries + about_target[:, :, None]).flatten(0, 1)  # [batch * steps, queries, hidden]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
+from .configuration_semtrack import SemTrackConfig
+from .files import atomic_path
 from .loss_semtrack import IGNORE, SemTrackTargets, semantic_losses
 from .modeling_semtrack import SemTrackModel, SemTrackOutput, SemTrackTrack
 from .processing_semtrack import SemTrackImageProcessor, Window, box_to_view, window_to_view
@@ -241,6 +244,25 @@ class SemanticTrainer(nn.Module):
             object_boxes=boxes,
             memory=memory,
         )
+
+
+def save_clips(clips: Sequence[TargetClip], path: str | Path, config: SemTrackConfig) -> None:
+    """Writes clips and the label maps they were made with to one file."""
+    data = {"labels": [config.id2interaction, config.id2object], "clips": [vars(clip) for clip in clips]}
+    with atomic_path(path) as temporary:
+        torch.save(data, temporary)
+
+
+def load_clips(path: str | Path, config: SemTrackConfig) -> list[TargetClip]:
+    """Inverse of [`save_clips`].
+
+    Raises:
+        ValueError: If the label maps are not those of the model.
+    """
+    data = torch.load(path, weights_only=True)
+    if data["labels"] != [config.id2interaction, config.id2object]:
+        raise ValueError(f"the features in '{path}' were made with other label maps; name a new file")
+    return [TargetClip(**clip) for clip in data["clips"]]
 
 
 def step_labels(
