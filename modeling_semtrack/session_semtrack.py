@@ -56,7 +56,7 @@ class SessionSettings:
     lost_after: int = 5
     search_interval: int = 3
     found_presence: float = 0.7
-    events: EventSettings = field(default_factory=EventSettings)
+    events: EventSettings = field(default_factory=lambda: EventSettings(0.3, 0.2, min_duration=0.4))
 
     def __post_init__(self) -> None:
         for name in ("window_influence", "size_rate", "template_presence", "found_presence"):

@@ -169,7 +169,7 @@ def test_strangers_are_rare_and_only_beside_templates(monkeypatch):
         training_views, "make_views", lambda frames, task, processor, rng, stranger: seen.append((task, stranger))
     )
     views = dataset(length=4000)
-    for index in range(1200):
+    for index in range(800):
         views[index]
     with_stranger = [task for task, stranger in seen if stranger is not None]
     assert 0.5 * STRANGERS < len(with_stranger) / len(seen) < 1.5 * STRANGERS
