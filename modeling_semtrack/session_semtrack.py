@@ -29,6 +29,7 @@ from .trajectory import Box, SemanticTrajectory
 
 WINDOW_STEP = 0.125  # pixels; windows lie on this grid, so that rounding errors of a batch do not add up
 FAINTEST_INTERACTION = 0.05  # scores below are not reported
+LARGEST_KEPT_BLOCK = 31 << 20  # bytes; just under the largest threshold that glibc adapts to
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ class SemTrackSession:
     ) -> None:
         if first_frame < 0:
             raise ValueError(f"the first frame's index must be 0 or more, got {first_frame}")
+        _keep_freed_memory()
         self.model = model.eval()
         self.images = processor.image_processor
         self.settings = settings or SessionSettings()
@@ -438,3 +440,12 @@ class SemTrackSession:
             box = clip_box(box_from_view(object_boxes[query], scene), frame, smallest=2.0) if kind else None
             best[name] = DetectedInteraction(name, kind, score, box)
         return tuple(best.values())
+
+
+def _keep_freed_memory() -> None:
+    """Makes glibc keep the memory of freed activations instead of handing it back to the kernel at every layer.
+
+    Its thresholds for handing back rise to the largest block that it has seen freed; with the small ones of a fresh
+    process, the stem spends a third of its time on page faults. The block's pages are never touched.
+    """
+    torch.empty(LARGEST_KEPT_BLOCK, dtype=torch.uint8)
