@@ -19,8 +19,8 @@ from .processing_semtrack import SemTrackProcessor
 MODEL_VARIABLE = "SEMTRACK_MODEL"
 BUNDLED = Path(__file__).resolve().parent.parent / "checkpoints" / "semtrack-tiny"
 LABEL_MAPS = {
-    "semantic_head.interaction_classifier.weight": "id2interaction",
-    "semantic_head.object_classifier.weight": "id2object",
+    "semantic_head.readout.interaction_classifier.weight": "id2interaction",
+    "semantic_head.readout.object_classifier.weight": "id2object",
 }
 
 

@@ -110,6 +110,33 @@ class SemTrackMemory:
         return SemTrackMemory(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
 
+class SemTrackReadout(nn.Module):
+    """The last, linear part of the semantic head: what each query has found, its object, and where that is.
+
+    It stands apart because it is all that adapts to a few labelled moments (ANIL, Raghu et al., ICLR 2020).
+    """
+
+    def __init__(self, config: SemTrackConfig) -> None:
+        super().__init__()
+        hidden = config.hidden_size
+        self.interaction_classifier = nn.Linear(hidden, config.num_interactions + 1)
+        self.object_classifier = nn.Linear(hidden, config.num_objects + 1)
+        self.object_box = nn.Sequential(nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, 4))
+
+    def forward(self, queries: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Reads query embeddings [..., queries, hidden].
+
+        Returns:
+            interaction_logits [..., queries, interactions + 1], object_logits [..., queries, objects + 1] (the last
+            class is "none"), object_boxes [..., queries, 4] (cxcywh normalised to the scene); all float32.
+        """
+        return (
+            self.interaction_classifier(queries).float(),
+            self.object_classifier(queries).float(),
+            self.object_box(queries).float().sigmoid(),
+        )
+
+
 class SemTrackSemanticHead(nn.Module):
     """Set prediction of the target's interactions, after DETR (Carion et al., ECCV 2020).
 
@@ -130,11 +157,21 @@ class SemTrackSemanticHead(nn.Module):
         self.context_norm = nn.LayerNorm(hidden, eps=config.layer_norm_eps)
         self.layers = nn.ModuleList(SemTrackDecoderLayer(config) for _ in range(config.num_semantic_layers))
         self.norm = nn.LayerNorm(hidden, eps=config.layer_norm_eps)
-        self.interaction_classifier = nn.Linear(hidden, config.num_interactions + 1)
-        self.object_classifier = nn.Linear(hidden, config.num_objects + 1)
-        self.object_box = nn.Sequential(nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, 4))
+        self.readout = SemTrackReadout(config)
 
     def forward(
+        self, *args: object, **kwargs: object
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, SemTrackMemory | None]:
+        """Describes what the target does at each step of a clip; arguments as in [`decode`].
+
+        Returns:
+            The three outputs of [`SemTrackReadout`] with leading dimensions [batch, steps], and the memory after the
+            last step.
+        """
+        queries, memory = self.decode(*args, **kwargs)
+        return *self.readout(queries), memory
+
+    def decode(
         self,
         view_embeds: torch.Tensor,
         view_features: torch.Tensor,
@@ -146,8 +183,8 @@ class SemTrackSemanticHead(nn.Module):
         scene_features: torch.Tensor | None = None,
         scene_grid: tuple[int, int] | None = None,
         memory: SemTrackMemory | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, SemTrackMemory | None]:
-        """Describes what the target does at each step of a clip.
+    ) -> tuple[torch.Tensor, SemTrackMemory | None]:
+        """Gathers what the target does at each step of a clip into the queries.
 
         Args:
             view_embeds, view_features: [batch, steps, tokens, hidden], search region after and before the
@@ -163,9 +200,7 @@ class SemTrackSemanticHead(nn.Module):
             memory: State after the previous clip, or None at the start.
 
         Returns:
-            interaction_logits [batch, steps, queries, interactions + 1], object_logits [batch, steps,
-            queries, objects + 1] (the last class is "none"), object_boxes [batch, steps, queries, 4]
-            (cxcywh normalised to the scene), and the memory after the last step.
+            Query embeddings [batch, steps, queries, hidden], and the memory after the last step.
         """
         batch, steps = times.shape
         search = self.search_projection(torch.cat([view_embeds, view_features], dim=-1))
@@ -194,13 +229,7 @@ class SemTrackSemanticHead(nn.Module):
         queries = (self.queries + about_target[:, :, None]).flatten(0, 1)  # [batch * steps, queries, hidden]
         for layer in self.layers:
             queries = layer(queries, keys, mask)
-        queries = self.norm(queries).unflatten(0, (batch, steps))
-        return (
-            self.interaction_classifier(queries).float(),
-            self.object_classifier(queries).float(),
-            self.object_box(queries).float().sigmoid(),
-            memory,
-        )
+        return self.norm(queries).unflatten(0, (batch, steps)), memory
 
     def _place(
         self, boxes: torch.Tensor, target_boxes: torch.Tensor, ages: torch.Tensor | None, source: int

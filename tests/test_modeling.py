@@ -89,10 +89,10 @@ def test_a_model_with_other_label_maps_takes_over_all_other_weights(tmp_path):
     )
     again, info = other
     assert {name for name, *_ in info["mismatched_keys"]} == {
-        "semantic_head.object_classifier.weight",
-        "semantic_head.object_classifier.bias",
+        "semantic_head.readout.object_classifier.weight",
+        "semantic_head.readout.object_classifier.bias",
     }
-    assert again.semantic_head.object_classifier.out_features == 2
+    assert again.semantic_head.readout.object_classifier.out_features == 2
     assert torch.equal(again.target_token, model.target_token)
 
 
