@@ -3,11 +3,14 @@
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoProcessor
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from .adaptation import AdaptationSettings, LabelledMoment
 from .configuration_semtrack import SemTrackConfig
+from .events import EventSettings
 from .modeling_semtrack import SemTrackModel, SemTrackOutput
 from .pipeline_semtrack import SemanticTrackingPipeline
 from .processing_semtrack import SemTrackImageProcessor, SemTrackProcessor
-from .session_semtrack import SemTrackSession, SessionSettings, TargetState
+from .session_semtrack import SemTrackSession, TargetState
+from .session_settings import SessionSettings
 from .trajectory import InteractionEvent, SemanticTrajectory
 
 AutoConfig.register("semtrack", SemTrackConfig, exist_ok=True)
@@ -24,7 +27,10 @@ SemTrackImageProcessor.register_for_auto_class("AutoImageProcessor")
 SemTrackProcessor.register_for_auto_class("AutoProcessor")
 
 __all__ = [
+    "AdaptationSettings",
+    "EventSettings",
     "InteractionEvent",
+    "LabelledMoment",
     "SemTrackConfig",
     "SemTrackImageProcessor",
     "SemTrackModel",

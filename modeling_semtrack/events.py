@@ -89,12 +89,13 @@ class EventBuilder:
     Args:
         subject: Name of the target, as :attr:`SemanticTrajectory.subject` gives it.
         settings: Thresholds and durations.
+        finished: Events from before the first step, which stay as they are.
     """
 
-    def __init__(self, subject: str, settings: EventSettings) -> None:
+    def __init__(self, subject: str, settings: EventSettings, finished: Sequence[InteractionEvent] = ()) -> None:
         self.subject = subject
         self.settings = settings
-        self._finished: list[InteractionEvent] = []
+        self._finished = list(finished)
         self._lanes: dict[str, _Lane] = {}
         self._last_step: tuple[int, float] | None = None
 

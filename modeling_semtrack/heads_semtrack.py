@@ -9,7 +9,13 @@ import torch
 from torch import nn
 
 from .configuration_semtrack import SemTrackConfig
-from .layers_semtrack import SemTrackDecoderLayer, SemTrackPositionEmbedding, additive_mask, grid_centers
+from .layers_semtrack import (
+    SemTrackDecoderLayer,
+    SemTrackPositionEmbedding,
+    additive_mask,
+    at_least_float32,
+    grid_centers,
+)
 
 SCORE_PRIOR = 0.01  # initial probability of a cell to be the centre (Lin et al., "Focal Loss", ICCV 2017)
 OFFSET_RANGE = 1.5  # a cell may point at a centre this many cells away
@@ -56,9 +62,9 @@ class SemTrackBoxHead(nn.Module):
         rows, columns = grid
         features = view_embeds.transpose(1, 2).unflatten(-1, grid)  # [batch, hidden, rows, columns]
         features = nn.functional.gelu(self.trunk(features.contiguous(memory_format=torch.channels_last)))
-        score_logits = self.score(features)[:, 0].float()
-        offset = OFFSET_RANGE * torch.tanh(self.offset(features).float())
-        size = torch.sigmoid(self.size(features).float())
+        score_logits = at_least_float32(self.score(features)[:, 0])
+        offset = OFFSET_RANGE * torch.tanh(at_least_float32(self.offset(features)))
+        size = torch.sigmoid(at_least_float32(self.size(features)))
         scale = torch.tensor([columns, rows], dtype=torch.float32, device=offset.device)[None, :, None, None]
         centers = grid_centers(rows, columns, offset.device).T.unflatten(-1, grid)  # [2, rows, columns]
         box_map = torch.cat([centers + offset / scale, size], dim=1)
@@ -66,8 +72,8 @@ class SemTrackBoxHead(nn.Module):
         weights = score_logits.flatten(1).softmax(-1).to(view_embeds.dtype)  # [batch, rows * columns]
         found = torch.einsum("bn,bnd->bd", weights, view_embeds)
         best = score_logits.flatten(1).amax(-1, keepdim=True).sigmoid().to(view_embeds.dtype)
-        presence_logits = self.presence(torch.cat([target_embeds, found, best], dim=-1))[:, 0].float()
-        return score_logits, box_map, presence_logits
+        presence_logits = self.presence(torch.cat([target_embeds, found, best], dim=-1))[:, 0]
+        return score_logits, box_map, at_least_float32(presence_logits)
 
 
 @dataclass
@@ -131,9 +137,9 @@ class SemTrackReadout(nn.Module):
             class is "none"), object_boxes [..., queries, 4] (cxcywh normalised to the scene); all float32.
         """
         return (
-            self.interaction_classifier(queries).float(),
-            self.object_classifier(queries).float(),
-            self.object_box(queries).float().sigmoid(),
+            at_least_float32(self.interaction_classifier(queries)),
+            at_least_float32(self.object_classifier(queries)),
+            at_least_float32(self.object_box(queries)).sigmoid(),
         )
 
 
@@ -158,18 +164,6 @@ class SemTrackSemanticHead(nn.Module):
         self.layers = nn.ModuleList(SemTrackDecoderLayer(config) for _ in range(config.num_semantic_layers))
         self.norm = nn.LayerNorm(hidden, eps=config.layer_norm_eps)
         self.readout = SemTrackReadout(config)
-
-    def forward(
-        self, *args: object, **kwargs: object
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, SemTrackMemory | None]:
-        """Describes what the target does at each step of a clip; arguments as in [`decode`].
-
-        Returns:
-            The three outputs of [`SemTrackReadout`] with leading dimensions [batch, steps], and the memory after the
-            last step.
-        """
-        queries, memory = self.decode(*args, **kwargs)
-        return *self.readout(queries), memory
 
     def decode(
         self,

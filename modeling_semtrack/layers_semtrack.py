@@ -150,3 +150,8 @@ def additive_mask(valid: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """Boolean [batch, keys] (True = attend) -> additive [batch, 1, 1, keys]."""
     mask = torch.zeros(valid.shape, dtype=dtype, device=valid.device)
     return mask.masked_fill(~valid, torch.finfo(dtype).min)[:, None, None, :]
+
+
+def at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
+    """Half precision to float32; float64 stays, so that gradients can be checked exactly."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()

@@ -79,7 +79,7 @@ def box_of_click(
             candidate = _look_at_click(model, processor, frame, point, window, "search")
         if best is None or candidate.score > best.score:
             best = candidate
-    return clip_box(best.box, frame) or best.box
+    return clip_box(best.box, frame.shape[:2]) or best.box
 
 
 def smooth_size(previous: Box, proposed: Box, rate: float) -> Box:

@@ -63,7 +63,9 @@ def semtrack_loss(output, targets: SemTrackTargets, config: SemTrackConfig) -> d
     losses["presence"] = F.binary_cross_entropy_with_logits(output.presence_logits, targets.presence.float())
     if targets.interactions is not None and output.interaction_logits is not None:
         losses.update(
-            semantic_losses(output.interaction_logits, output.object_logits, output.object_boxes, targets, config)
+            semantic_losses(
+                output.interaction_logits, output.object_logits, output.object_boxes, targets, config.none_weight
+            )
         )
     return losses
 
@@ -129,7 +131,7 @@ def semantic_losses(
     object_logits: torch.Tensor,
     object_boxes: torch.Tensor,
     targets: SemTrackTargets,
-    config: SemTrackConfig,
+    none_weight: float,
 ) -> dict[str, torch.Tensor]:
     """Set prediction loss (DETR, eq. 2) over the annotated views.
 
@@ -138,11 +140,11 @@ def semantic_losses(
         object_logits: [batch, queries, objects + 1].
         object_boxes: [batch, queries, 4], cxcywh normalised to the scene.
         targets: Truth; views with `described` False are left out.
-        config: Names `none_weight`.
+        none_weight: Weight of "none", the last class, in both cross-entropies.
     """
     batch, queries = interaction_logits.shape[:2]
-    interactions = interaction_logits.new_full((batch, queries), config.num_interactions, dtype=torch.long)
-    objects = torch.full_like(interactions, config.num_objects)
+    interactions = interaction_logits.new_full((batch, queries), interaction_logits.shape[-1] - 1, dtype=torch.long)
+    objects = torch.full_like(interactions, object_logits.shape[-1] - 1)
     boxes = torch.full_like(object_boxes, float("nan"))
     for item, (rows, columns) in enumerate(
         match_interactions(interaction_logits, object_logits, object_boxes, targets)
@@ -160,8 +162,8 @@ def semantic_losses(
     giou = 1 - generalized_iou(object_boxes, truth)
     object_box = ((5 * l1 + 2 * giou) / 2 * known).sum() / known.sum().clamp_min(1)
     return {
-        "interaction": _cross_entropy(interaction_logits, interactions, config.none_weight),
-        "object": _cross_entropy(object_logits, objects, config.none_weight),
+        "interaction": _cross_entropy(interaction_logits, interactions, none_weight),
+        "object": _cross_entropy(object_logits, objects, none_weight),
         "object_box": object_box,
     }
 
@@ -180,7 +182,7 @@ def match_interactions(
     for item in range(interaction_logits.shape[0]):
         events = (targets.interactions[item] != IGNORE).nonzero()[:, 0]
         objects = targets.objects[item, events]
-        boxes = targets.object_boxes[item, events].float()
+        boxes = targets.object_boxes[item, events].to(object_boxes.dtype)
         cost = -interaction_p[item][:, targets.interactions[item, events]]  # [queries, events]
         cost = cost - torch.where(objects != IGNORE, object_p[item][:, objects.clamp_min(0)], 0.0)
         distance = torch.cdist(object_boxes[item], boxes.nan_to_num(0.0), p=1)

@@ -300,7 +300,7 @@ class SemTrackModel(SemTrackPreTrainedModel):
                     output[name] = output[name].unflatten(0, (batch, steps))
         return SemTrackOutput(**vars(output))  # in the order of the fields: as a tuple it starts with the loss
 
-    def describe(
+    def decode(
         self,
         track: SemTrackTrack,
         target_boxes: torch.Tensor,
@@ -308,8 +308,8 @@ class SemTrackModel(SemTrackPreTrainedModel):
         times: torch.Tensor,
         scene: tuple[torch.Tensor, tuple[int, int]] | None,
         memory: SemTrackMemory | None,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, SemTrackMemory | None]:
-        """Runs the semantic head on tracked views.
+    ) -> tuple[torch.Tensor, SemTrackMemory | None]:
+        """Runs the semantic head on tracked views, up to its readout.
 
         Args:
             track: Result of [`track`] for batch * steps views.
@@ -320,13 +320,13 @@ class SemTrackModel(SemTrackPreTrainedModel):
             memory: State after the previous steps.
 
         Returns:
-            As [`SemTrackSemanticHead.forward`].
+            As [`SemTrackSemanticHead.decode`].
         """
         batch, steps = times.shape
         features, scene_grid = scene if scene is not None else (None, None)
         if features is not None:
             features = features.expand(batch, -1, -1, -1)
-        return self.semantic_head(
+        return self.semantic_head.decode(
             track.view_embeds.unflatten(0, (batch, steps)),
             track.view_features.unflatten(0, (batch, steps)),
             track.target_embeds.unflatten(0, (batch, steps)),
@@ -355,7 +355,8 @@ class SemTrackModel(SemTrackPreTrainedModel):
             scene = (features.unflatten(0, shape), scene_grid)
         inputs = {name: value.reshape(*shape, *value.shape[value.dim() - (name != "times") :])
                   for name, value in semantic_inputs.items()}  # fmt: skip
-        interactions, objects, boxes, output.memory = self.describe(track, scene=scene, memory=memory, **inputs)
+        queries, output.memory = self.decode(track, scene=scene, memory=memory, **inputs)
+        interactions, objects, boxes = self.semantic_head.readout(queries)
         output.interaction_logits = interactions.flatten(0, 1)
         output.object_logits = objects.flatten(0, 1)
         output.object_boxes = boxes.flatten(0, 1)

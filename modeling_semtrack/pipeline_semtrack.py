@@ -9,7 +9,8 @@ from transformers import Pipeline
 from transformers.image_processing_utils import BaseImageProcessor
 
 from .processing_semtrack import SemTrackProcessor
-from .session_semtrack import SemTrackSession, SessionSettings
+from .session_semtrack import SemTrackSession
+from .session_settings import SessionSettings
 from .trajectory import SemanticTrajectory
 from .video import Source, VideoError, VideoReader
 

@@ -243,9 +243,9 @@ def check_point(point: Sequence[float], frame: np.ndarray) -> tuple[float, float
     return values
 
 
-def clip_box(box: Sequence[float], frame: np.ndarray, smallest: float = 1.0) -> Box | None:
-    """The part of an xywh box inside the frame; None if less than `smallest` pixels of a side remain."""
-    height, width = frame.shape[:2]
+def clip_box(box: Sequence[float], size: tuple[int, int], smallest: float = 1.0) -> Box | None:
+    """The part of an xywh box inside a frame (height, width); None if a side keeps fewer pixels than `smallest`."""
+    height, width = size
     x0, y0 = max(float(box[0]), 0.0), max(float(box[1]), 0.0)
     x1, y1 = min(float(box[0] + box[2]), float(width)), min(float(box[1] + box[3]), float(height))
     return (x0, y0, x1 - x0, y1 - y0) if x1 - x0 >= smallest and y1 - y0 >= smallest else None

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from .events import DetectedInteraction, EventBuilder, EventSettings
+from .adaptation import AdaptationSettings, LabelledMoment, adapt_readout, labels_by_step
+from .events import DetectedInteraction, EventBuilder
 from .heads_semtrack import SemTrackMemory
 from .localization import Candidate, box_of_click, locate, smooth_size
 from .modeling_semtrack import SemTrackModel, SemTrackTrack
@@ -17,55 +20,19 @@ from .processing_semtrack import (
     SemTrackProcessor,
     Window,
     as_frame,
-    box_from_view,
     box_to_view,
     check_box,
     check_point,
     clip_box,
     window_to_view,
 )
+from .reading import InteractionReader
+from .session_settings import SessionSettings
 from .track_log import TrackLog
 from .trajectory import Box, SemanticTrajectory
 
 WINDOW_STEP = 0.125  # pixels; windows lie on this grid, so that rounding errors of a batch do not add up
-FAINTEST_INTERACTION = 0.05  # scores below are not reported
 LARGEST_KEPT_BLOCK = 31 << 20  # bytes; just under the largest threshold that glibc adapts to
-
-
-@dataclass(frozen=True)
-class SessionSettings:
-    """How a session behaves; the network's own settings are in its config.
-
-    Attributes:
-        window_influence: How much places far from the last one are mistrusted, in [0, 1].
-        size_rate: How fast the box's size follows what the network sees, in (0, 1].
-        template_interval: Frames between renewals of the dynamic template.
-        template_presence: Presence and centre score needed to renew it.
-        lost_after: Frames in a row without the target after which the whole frame is searched.
-        search_interval: Frames between two such searches.
-        found_presence: Presence from which a target found elsewhere counts as the same.
-        events: When interactions start, last and count.
-
-    Raises:
-        ValueError: If a value is out of its range.
-    """
-
-    window_influence: float = 0.4
-    size_rate: float = 0.5
-    template_interval: int = 20
-    template_presence: float = 0.9
-    lost_after: int = 5
-    search_interval: int = 3
-    found_presence: float = 0.7
-    events: EventSettings = field(default_factory=lambda: EventSettings(0.3, 0.2, min_duration=0.4))
-
-    def __post_init__(self) -> None:
-        for name in ("window_influence", "size_rate", "template_presence", "found_presence"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
-        for name in ("template_interval", "lost_after", "search_interval"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1 frame, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -89,6 +56,14 @@ class TargetState:
     interactions: tuple[DetectedInteraction, ...]
 
 
+class _Step(NamedTuple):
+    """A semantic step of one target: the query embeddings [queries, hidden], or None where it was not visible."""
+
+    frame_index: int
+    time: float
+    queries: torch.Tensor | None
+
+
 @dataclass
 class _Target:
     """Everything a session knows of one target; its size does not grow, but for the log of results."""
@@ -101,6 +76,7 @@ class _Target:
     template: tuple[np.ndarray, tuple[float, ...]]  # the user's
     prompt_embeds: torch.Tensor  # [1, prompt tokens, hidden], both templates
     events: EventBuilder
+    history: deque[_Step]
     log: TrackLog = field(default_factory=TrackLog)
     memory: SemTrackMemory | None = None
     interactions: tuple[DetectedInteraction, ...] = ()
@@ -108,6 +84,12 @@ class _Target:
     misses: int = 0
     renewed: int = 0  # frames since the dynamic template was renewed
     active: bool = True
+
+    def described(self, step: _Step, interactions: tuple[DetectedInteraction, ...]) -> None:
+        """Takes in what a semantic step has seen."""
+        self.history.append(step)
+        self.interactions = interactions
+        self.events.update(step.frame_index, step.time, interactions)
 
 
 class SemTrackSession:
@@ -148,10 +130,12 @@ class SemTrackSession:
             raise ValueError(f"semantic_stride must be 0 (no semantics) or more frames, got {self.stride}")
         if model.semantic_head is None or model.config.num_interactions == 0:
             self.stride = 0
+        self._reader = self._trained_reader()
         self._targets: dict[int, _Target] = {}
         self._next_frame = first_frame
         self._last_time: float | None = None
         self._size: tuple[int, int] | None = None  # (height, width)
+        self._scene: Window | None = None  # the whole frame
 
     @property
     def targets(self) -> tuple[int, ...]:
@@ -202,6 +186,7 @@ class SemTrackSession:
             template=template,
             prompt_embeds=self._embed_templates(template, template),
             events=EventBuilder(category or f"target {target_id}", self.settings.events),
+            history=deque(maxlen=self.settings.remembered_steps),
         )
         return target_id
 
@@ -289,6 +274,68 @@ class SemTrackSession:
             complete=complete,
         )
 
+    def adapt(self, moments: Sequence[LabelledMoment], settings: AdaptationSettings | None = None) -> None:
+        """Teaches this session, and no other, what a few moments of its targets show.
+
+        The readout of the semantic head learns the labels, new names included, and what the targets have done in
+        the remembered steps is told anew. Every call starts from the trained model, which itself never changes; no
+        moments change nothing.
+
+        Args:
+            moments: Labels of steps that this session has described.
+            settings: How hard to learn.
+
+        Raises:
+            ValueError: If this session does not describe targets, or a moment is not among the remembered steps.
+        """
+        if self.stride == 0:
+            raise ValueError("this session tracks only: adaptation needs semantic_stride > 0 and a semantic head")
+        steps = {t.target_id: [s for s in t.history if s.queries is not None] for t in self._targets.values()}
+        for moment in moments:
+            self._get(moment.target_id)
+        times = {target_id: [step.time for step in known] for target_id, known in steps.items()}
+        labels = labels_by_step(moments, times, self._moment_tolerance())
+        reader = self._trained_reader()
+        if labels:
+            queries = torch.stack([steps[target_id][position].queries for target_id, position in labels])
+            reader = adapt_readout(reader, queries, list(labels.values()), settings or AdaptationSettings())
+        self._retell(reader)
+
+    def reset_adaptation(self) -> None:
+        """Forgets what [`adapt`] has taught, and tells the remembered steps as the trained model sees them."""
+        self._retell(self._trained_reader())
+
+    @property
+    def interactions(self) -> tuple[str, ...]:
+        """The interactions that this session tells apart, those that it was taught included."""
+        return tuple(self._reader.interactions)
+
+    def _trained_reader(self) -> InteractionReader:
+        config = self.model.config
+        readout = None if self.model.semantic_head is None else self.model.semantic_head.readout
+        return InteractionReader(readout, list(config.id2interaction.values()), list(config.id2object.values()))
+
+    def _moment_tolerance(self) -> float:
+        """Seconds between two semantic steps, at the pace of the frames so far."""
+        longest = max((t.log.frames()[-2:] for t in self._targets.values()), key=len, default=[])
+        return (longest[-1].time - longest[0].time) * self.stride if len(longest) == 2 else math.inf
+
+    @torch.inference_mode()
+    def _retell(self, reader: InteractionReader) -> None:
+        """Reads all remembered steps again; events that ended before them stay as they were told."""
+        self._reader = reader
+        for target in self._targets.values():
+            steps = list(target.history)
+            if not steps:
+                continue
+            told = target.events.events(steps[-1].frame_index + 1, steps[-1].time)
+            kept = [event for event in told if event.end_frame <= steps[0].frame_index]
+            target.events = EventBuilder(target.events.subject, self.settings.events, kept)
+            for step in steps:
+                seen = () if step.queries is None else reader.read(step.queries[None], self._scene, self._size)[0]
+                target.events.update(step.frame_index, step.time, seen)
+                target.interactions = seen
+
     def _active(self) -> list[_Target]:
         return [target for target in self._targets.values() if target.active]
 
@@ -301,7 +348,7 @@ class SemTrackSession:
     def _checked(self, frame: np.ndarray) -> np.ndarray:
         frame = as_frame(frame)
         if self._size is None:
-            self._size = frame.shape[:2]
+            self._size, self._scene = frame.shape[:2], self.images.scene_window(frame)
         if frame.shape[:2] != self._size:
             raise ValueError(
                 f"all frames of a session must have one size, got {frame.shape[1]}x{frame.shape[0]} "
@@ -358,7 +405,7 @@ class SemTrackSession:
             return None
         proposed = candidate.box if here else elsewhere.box
         rate = self.settings.size_rate * candidate.score if here else 1.0
-        box = clip_box(smooth_size(target.box, proposed, rate), frame, smallest=2.0)
+        box = clip_box(smooth_size(target.box, proposed, rate), frame.shape[:2], smallest=2.0)
         if box is None:
             target.misses += 1
             return None
@@ -390,8 +437,7 @@ class SemTrackSession:
         rows = [row for row, box in enumerate(visible) if box is not None]
         for row, target in enumerate(targets):
             if row not in rows:
-                target.interactions = ()
-                target.events.update(index, time, ())
+                target.described(_Step(index, time, None), ())
         if not rows:
             return
         outer = self.images.scene_window(frame)
@@ -400,7 +446,7 @@ class SemTrackSession:
         places = torch.tensor([[window_to_view(windows[row], outer)] for row in rows], device=device)
         empty = SemTrackMemory.empty(self.model.config, 1, device, self.model.dtype)
         features, grid = scene
-        interactions, objects, object_boxes, memory = self.model.describe(
+        queries, memory = self.model.decode(
             track.select(rows),
             boxes,
             places,
@@ -408,38 +454,11 @@ class SemTrackSession:
             (features[:, None], grid),
             SemTrackMemory.cat([targets[row].memory or empty for row in rows]),
         )
+        readings = self._reader.read(queries[:, 0], outer, self._size)
         for position, row in enumerate(rows):
             target = targets[row]
             target.memory = None if memory is None else memory[position : position + 1]
-            target.interactions = self._read_queries(
-                interactions[position, 0], objects[position, 0], object_boxes[position, 0], outer, frame
-            )
-            target.events.update(index, time, target.interactions)
-
-    def _read_queries(
-        self,
-        interaction_logits: torch.Tensor,
-        object_logits: torch.Tensor,
-        object_boxes: torch.Tensor,
-        scene: Window,
-        frame: np.ndarray,
-    ) -> tuple[DetectedInteraction, ...]:
-        """Query outputs [queries, ...] to interactions by name, each once, best first."""
-        config = self.model.config
-        scores, classes = interaction_logits.softmax(-1)[:, :-1].max(-1)
-        objects = object_logits.argmax(-1)
-        best: dict[str, DetectedInteraction] = {}
-        for query in scores.argsort(descending=True).tolist():
-            name = config.id2interaction[int(classes[query])]
-            score = float(scores[query])
-            if score < FAINTEST_INTERACTION:
-                break
-            if name in best:
-                continue
-            kind = config.id2object.get(int(objects[query]))
-            box = clip_box(box_from_view(object_boxes[query], scene), frame, smallest=2.0) if kind else None
-            best[name] = DetectedInteraction(name, kind, score, box)
-        return tuple(best.values())
+            target.described(_Step(index, time, queries[position, 0]), readings[position])
 
 
 def _keep_freed_memory() -> None:

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 
 from .configuration_semtrack import SemTrackConfig
 from .files import atomic_path
+from .heads_semtrack import SemTrackMemory
 from .loss_semtrack import IGNORE, SemTrackTargets, semantic_losses
 from .modeling_semtrack import SemTrackModel, SemTrackOutput, SemTrackTrack
 from .processing_semtrack import SemTrackImageProcessor, Window, box_to_view, window_to_view
@@ -213,36 +214,40 @@ class SemanticTrainer(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(
+    def forward(self, labels: SemTrackTargets, **inputs: Any) -> SemTrackOutput:
+        """Labels and features ([`decode`]) -> output with `loss` and `losses`."""
+        queries, memory = self.decode(**inputs)
+        output = self.judge(*self.model.semantic_head.readout(queries), labels)
+        output.memory = memory
+        return output
+
+    def decode(
         self,
-        labels: SemTrackTargets,
         grid: tuple[int, int],
         scene_grid: tuple[int, int],
-        view_embeds: torch.Tensor,
-        view_features: torch.Tensor,
         scene_features: torch.Tensor,
         **features: torch.Tensor,
+    ) -> tuple[torch.Tensor, SemTrackMemory | None]:
+        """Tensors of [`TargetClip`] with a batch dimension in front -> as [`SemTrackSemanticHead.decode`]."""
+        if not self.model.config.use_scene_context:
+            return self.model.semantic_head.decode(grid=grid, **features)
+        return self.model.semantic_head.decode(
+            grid=grid, scene_features=scene_features, scene_grid=scene_grid, **features
+        )
+
+    def judge(
+        self, interactions: torch.Tensor, objects: torch.Tensor, boxes: torch.Tensor, labels: SemTrackTargets
     ) -> SemTrackOutput:
-        """Tensors of [`TargetClip`] with a batch dimension in front -> output with `loss` and `losses`."""
+        """What the readout says [clips, steps, ...] beside the truth -> output with `loss` and `losses`."""
         config = self.model.config
-        interactions, objects, boxes, memory = self.model.semantic_head(
-            view_embeds,
-            view_features,
-            grid=grid,
-            scene_features=scene_features if config.use_scene_context else None,
-            scene_grid=scene_grid,
-            **features,
-        )
-        losses = semantic_losses(
-            interactions.flatten(0, 1), objects.flatten(0, 1), boxes.flatten(0, 1), labels.flatten(True), config
-        )
+        flat = (tensor.flatten(0, 1) for tensor in (interactions, objects, boxes))
+        losses = semantic_losses(*flat, labels.flatten(True), config.none_weight)
         return SemTrackOutput(
             loss=sum(getattr(config, f"{name}_loss_weight") * value for name, value in losses.items()),
             losses=losses,
             interaction_logits=interactions,
             object_logits=objects,
             object_boxes=boxes,
-            memory=memory,
         )
 
 

@@ -1,5 +1,7 @@
 """A stand-in for the network that can be reasoned about: it finds a target by its colour."""
 
+from types import SimpleNamespace
+
 import torch
 from tiny_models import tiny_config
 from torch.nn.functional import adaptive_avg_pool2d
@@ -12,6 +14,18 @@ RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 SURE = 6.0  # logit
 
 
+class SplitReadout(torch.nn.Module):
+    """Takes queries for interaction logits, object logits and box logits side by side."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.parts = (config.num_interactions + 1, config.num_objects + 1, 4)
+
+    def forward(self, queries):
+        interactions, objects, boxes = queries.split(self.parts, dim=-1)
+        return interactions, objects, boxes.sigmoid()
+
+
 class ColourModel:
     """Has the methods of `SemTrackModel` that a session calls, and remembers the calls.
 
@@ -22,7 +36,7 @@ class ColourModel:
         embedded: Batch size of each call of `embed`.
         tracked: (view, batch size) of each call of `track`.
         templates: For each call of `embed_templates` the colours of its templates.
-        described: For each call of `describe` its boxes, windows, times and memory.
+        described: For each call of `decode` its boxes, windows, times and memory.
         presence: Logit that replaces the presence of targets that are in the view.
         score: Logit of the centre of targets that are in the view.
         interactions: (interaction, object, logit) of the queries.
@@ -33,7 +47,7 @@ class ColourModel:
 
     def __init__(self, **config):
         self.config = tiny_config(**config)
-        self.semantic_head = object()
+        self.semantic_head = SimpleNamespace(readout=SplitReadout(self.config))
         self.embedded, self.tracked, self.templates, self.described = [], [], [], []
         self.presence = self.score = SURE
         self.interactions = [(1, 0, SURE)]
@@ -84,7 +98,7 @@ class ColourModel:
         share = (features @ token / (token @ token).clamp_min(1e-6)).clamp(0, 1)
         return torch.where(share > 0.05, share, 0.0)
 
-    def describe(self, track, target_boxes, view_windows, times, scene, memory):
+    def decode(self, track, target_boxes, view_windows, times, scene, memory):
         self.described.append({"boxes": target_boxes, "windows": view_windows, "times": times, "memory": memory})
         shape = (*times.shape, self.config.num_interaction_queries)
         interactions = torch.zeros(*shape, self.config.num_interactions + 1)
@@ -95,4 +109,5 @@ class ColourModel:
             interactions[:, :, query, interaction] = logit
             objects[:, :, query, kind] = SURE
         memory.times = torch.cat([memory.times[:, 1:], times], dim=1)
-        return interactions, objects, torch.tensor([0.5, 0.5, 0.25, 0.25]).expand(*shape, 4), memory
+        boxes = torch.logit(torch.tensor([0.5, 0.5, 0.25, 0.25])).expand(*shape, 4)
+        return torch.cat([interactions, objects, boxes], dim=-1), memory

@@ -235,7 +235,7 @@ def test_more_events_than_queries_leave_some_events_out():
 
 def losses_of(targets, interactions, objects, boxes=None):
     boxes = torch.full((1, interactions.shape[1], 4), 0.5) if boxes is None else boxes
-    return semantic_losses(interactions, objects, boxes, targets, tiny_config())
+    return semantic_losses(interactions, objects, boxes, targets, tiny_config().none_weight)
 
 
 def test_a_perfect_description_costs_nothing():

@@ -178,10 +178,10 @@ def test_the_centre_of_a_window_is_half():
 
 
 def test_clipping_keeps_what_lies_inside():
-    assert clip_box((-5.0, 80.0, 20.0, 20.0), FRAME) == (0.0, 80.0, 15.0, 10.0)
-    assert clip_box((10.0, 10.0, 20.0, 20.0), FRAME) == (10.0, 10.0, 20.0, 20.0)
-    assert clip_box((118.5, 10.0, 20.0, 20.0), FRAME, smallest=2.0) is None
-    assert clip_box((200.0, 10.0, 20.0, 20.0), FRAME) is None
+    assert clip_box((-5.0, 80.0, 20.0, 20.0), FRAME.shape[:2]) == (0.0, 80.0, 15.0, 10.0)
+    assert clip_box((10.0, 10.0, 20.0, 20.0), FRAME.shape[:2]) == (10.0, 10.0, 20.0, 20.0)
+    assert clip_box((118.5, 10.0, 20.0, 20.0), FRAME.shape[:2], smallest=2.0) is None
+    assert clip_box((200.0, 10.0, 20.0, 20.0), FRAME.shape[:2]) is None
 
 
 # Prompts
