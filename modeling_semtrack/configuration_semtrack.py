@@ -27,6 +27,7 @@ class SemTrackConfig(PreTrainedConfig):
         text_embed_size (`int`): Width of the text embeddings that a text prompt brings.
         semantic_head (`str`): `"query"` (set prediction with interaction queries) or `"none"`.
         num_interaction_queries, num_semantic_layers (`int`): Shape of the semantic head.
+        semantic_dropout (`float`): Dropout in the layers of the semantic head, in [0, 1).
         use_scene_context, use_temporal_memory (`bool`): Whether the semantic head sees the whole frame, and
             the past of the target.
         memory_length (`int`): Semantic steps that the causal memory holds.
@@ -66,6 +67,7 @@ class SemTrackConfig(PreTrainedConfig):
     semantic_head: str = "query"
     num_interaction_queries: int = 8
     num_semantic_layers: int = 2
+    semantic_dropout: float | int = 0.1
     use_scene_context: bool = True
     use_temporal_memory: bool = True
     memory_length: int = 8
@@ -138,6 +140,8 @@ class SemTrackConfig(PreTrainedConfig):
         for name in ("patch_size", "num_hidden_layers", "memory_length", "memory_grid", "semantic_stride"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0.0 <= self.semantic_dropout < 1.0:
+            raise ValueError(f"semantic_dropout must lie in [0, 1), got {self.semantic_dropout}")
         if not 0.0 < self.presence_threshold < 1.0:
             raise ValueError(f"presence_threshold must lie between 0 and 1, got {self.presence_threshold}")
 

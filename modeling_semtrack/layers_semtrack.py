@@ -136,14 +136,15 @@ class SemTrackDecoderLayer(GradientCheckpointingLayer):
         self.cross_attention = SemTrackAttention(config)
         self.norm3 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.mlp = SemTrackMLP(config)
+        self.dropout = nn.Dropout(config.semantic_dropout)
 
     def forward(
         self, queries: torch.Tensor, context: torch.Tensor, context_mask: torch.Tensor | None = None
     ) -> torch.Tensor:
         """[batch, queries, hidden] and [batch, keys, hidden] -> [batch, queries, hidden]."""
-        queries = queries + self.self_attention(self.norm1(queries))[0]
-        queries = queries + self.cross_attention(self.norm2(queries), context, context_mask)[0]
-        return queries + self.mlp(self.norm3(queries))
+        queries = queries + self.dropout(self.self_attention(self.norm1(queries))[0])
+        queries = queries + self.dropout(self.cross_attention(self.norm2(queries), context, context_mask)[0])
+        return queries + self.dropout(self.mlp(self.norm3(queries)))
 
 
 def additive_mask(valid: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import torch
@@ -132,6 +133,7 @@ def semantic_losses(
     object_boxes: torch.Tensor,
     targets: SemTrackTargets,
     none_weight: float,
+    interaction_loss: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
 ) -> dict[str, torch.Tensor]:
     """Set prediction loss (DETR, eq. 2) over the annotated views.
 
@@ -140,7 +142,9 @@ def semantic_losses(
         object_logits: [batch, queries, objects + 1].
         object_boxes: [batch, queries, 4], cxcywh normalised to the scene.
         targets: Truth; views with `described` False are left out.
-        none_weight: Weight of "none", the last class, in both cross-entropies.
+        none_weight: Weight of "none", the last class, in both classifications.
+        interaction_loss: Of (logits [n, classes], labels [n], class weights), in place of the cross-entropy; see
+            [`InteractionLoss`].
     """
     batch, queries = interaction_logits.shape[:2]
     interactions = interaction_logits.new_full((batch, queries), interaction_logits.shape[-1] - 1, dtype=torch.long)
@@ -162,8 +166,8 @@ def semantic_losses(
     giou = 1 - generalized_iou(object_boxes, truth)
     object_box = ((5 * l1 + 2 * giou) / 2 * known).sum() / known.sum().clamp_min(1)
     return {
-        "interaction": _cross_entropy(interaction_logits, interactions, none_weight),
-        "object": _cross_entropy(object_logits, objects, none_weight),
+        "interaction": _classification(interaction_logits, interactions, none_weight, interaction_loss),
+        "object": _classification(object_logits, objects, none_weight),
         "object_box": object_box,
     }
 
@@ -203,10 +207,17 @@ def generalized_iou(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     return intersection / union - (hull - union) / hull
 
 
-def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor, none_weight: float) -> torch.Tensor:
-    """Cross-entropy over queries with the last class, "none", weighted down; 0 if nothing is annotated."""
+def _classification(
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    none_weight: float,
+    loss: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """Mean loss over annotated queries with the last class, "none", weighted down; 0 if nothing is annotated."""
     weight = logits.new_ones(logits.shape[-1])
     weight[-1] = none_weight
-    losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), weight, ignore_index=IGNORE, reduction="sum")
-    counted = labels.flatten()[labels.flatten() != IGNORE]
-    return losses / weight[counted].sum().clamp_min(1e-6)
+    known = labels != IGNORE
+    if loss is not None:
+        return loss(logits[known], labels[known], weight)
+    losses = F.cross_entropy(logits[known], labels[known], weight, reduction="sum")
+    return losses / weight[labels[known]].sum().clamp_min(1e-6)

@@ -134,6 +134,11 @@ class Episode:
         labels = self.clips["labels"]
         return SemTrackTargets(**{**vars(labels), "described": labels.described & part})
 
+    def to(self, device: torch.device | str) -> Episode:
+        """The same episode on another device."""
+        clips = {name: value.to(device) if hasattr(value, "to") else value for name, value in self.clips.items()}
+        return Episode(clips, self.support.to(device), self.query.to(device))
+
 
 class MetaEpisode(nn.Module):
     """The outer loss of episodes; the module that Accelerate wraps.

@@ -5,6 +5,7 @@ The tracker is frozen while the semantic head is trained, so its features of eve
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,15 +47,26 @@ class TargetClip:
             `target_boxes`, `view_windows` [steps, 4], `times` [steps].
         labels: `interactions`, `objects` [steps, MOST_EVENTS], `object_boxes` [steps, MOST_EVENTS, 4].
         grid, scene_grid: (rows, columns) of the tokens.
+        video: Which video it is of: clips of one video make an episode.
     """
 
     features: dict[str, torch.Tensor]
     labels: dict[str, torch.Tensor]
     grid: tuple[int, int]
     scene_grid: tuple[int, int]
+    video: str
 
     def __len__(self) -> int:
         return len(self.features["times"])
+
+    def __getitem__(self, window: slice) -> TargetClip:
+        """A part of the clip."""
+        features, labels = ({k: v[window] for k, v in part.items()} for part in (self.features, self.labels))
+        return TargetClip(features, labels, self.grid, self.scene_grid, self.video)
+
+    def interactions(self) -> list[set[int]]:
+        """The interactions of each step."""
+        return [set(step) - {IGNORE} for step in self.labels["interactions"].tolist()]
 
 
 @torch.no_grad()
@@ -64,6 +76,7 @@ def extract_clips(
     frames: Iterable[tuple[int, float, np.ndarray]],
     targets: Sequence[Sequence[StepLabel]],
     rng: np.random.Generator,
+    video: str,
 ) -> list[TargetClip]:
     """Computes the frozen tracker's features for the labelled steps of one video.
 
@@ -73,6 +86,7 @@ def extract_clips(
         frames: (index, time in seconds, uint8 RGB) of the video, in order.
         targets: For each target its labelled steps, in order.
         rng: Jitters the windows as a tracker's errors would.
+        video: Name of the video.
 
     Returns:
         One clip per target with at least two steps.
@@ -91,7 +105,7 @@ def extract_clips(
     for labels in targets:
         labels = [label for label in labels if label.frame_index in images]
         if len(labels) >= 2:
-            clips.append(_target_clip(model, processor, images, scenes, scene_grid, labels, rng))
+            clips.append(_target_clip(model, processor, images, scenes, scene_grid, labels, rng, video))
     return clips
 
 
@@ -103,6 +117,7 @@ def _target_clip(
     scene_grid: tuple[int, int],
     labels: list[StepLabel],
     rng: np.random.Generator,
+    video: str,
 ) -> TargetClip:
     shape = images[labels[0].frame_index][1]
     outer = processor.scene_window(shape)
@@ -130,10 +145,10 @@ def _target_clip(
     places = [window_to_view(window, outer) for window in windows]
     features["view_windows"] = torch.tensor(places, dtype=torch.float32)
     features["times"] = torch.tensor([images[label.frame_index][0] for label in labels])
-    return TargetClip(features, _label_tensors(labels, outer), tracks[0].grid, scene_grid)
+    return TargetClip(features, label_tensors(labels, outer), tracks[0].grid, scene_grid, video)
 
 
-def _label_tensors(labels: list[StepLabel], outer: Window) -> dict[str, torch.Tensor]:
+def label_tensors(labels: list[StepLabel], outer: Window) -> dict[str, torch.Tensor]:
     """Padded labels of each step; see [`TargetClip`]."""
     interactions = torch.full((len(labels), MOST_EVENTS), IGNORE)
     objects = torch.full((len(labels), MOST_EVENTS), IGNORE)
@@ -150,8 +165,8 @@ def _label_tensors(labels: list[StepLabel], outer: Window) -> dict[str, torch.Te
 class ClipDataset(Dataset):
     """Random windows of clips; item `i` depends on the seed and on `i` alone.
 
-    Clips with rare interactions are drawn more often (weight: the inverse root of the frequency of their
-    rarest interaction).
+    Clips with rare interactions may be drawn more often: the weight of a clip is the frequency of its rarest
+    interaction to the power of -`balance`.
 
     Args:
         clips: From [`extract_clips`].
@@ -159,9 +174,18 @@ class ClipDataset(Dataset):
         length: Number of items.
         seed: Seed of the draws.
         first: Index of the first item, to resume.
+        balance: 0 draws all clips alike, 1 all interactions.
     """
 
-    def __init__(self, clips: Sequence[TargetClip], steps: int, length: int, seed: int = 0, first: int = 0) -> None:
+    def __init__(
+        self,
+        clips: Sequence[TargetClip],
+        steps: int,
+        length: int,
+        seed: int = 0,
+        first: int = 0,
+        balance: float = 0.5,
+    ) -> None:
         self.clips = [clip for clip in clips if len(clip) >= 2]
         if not self.clips:
             raise ValueError("no clip has two semantic steps or more; check the annotations and the stride")
@@ -169,38 +193,30 @@ class ClipDataset(Dataset):
         self.length = length
         self.seed = seed
         self.first = first
-        classes = [set(c.labels["interactions"].flatten().tolist()) - {IGNORE} for c in self.clips]
-        counts: dict[int, int] = {}
-        for present in classes:
-            for label in present:
-                counts[label] = counts.get(label, 0) + 1
-        weights = np.array([max((counts[label] ** -0.5 for label in present), default=0.05) for present in classes])
+        classes = [set().union(*clip.interactions()) for clip in self.clips]
+        counts = Counter(label for present in classes for label in present)
+        idle = min(counts.values(), default=1) ** -balance / 20  # clips in which nothing happens
+        weights = np.array([max((counts[c] ** -balance for c in present), default=idle) for present in classes])
         self.weights = weights / weights.sum()
 
     def __len__(self) -> int:
         return self.length - self.first
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int) -> TargetClip:
         rng = np.random.default_rng((self.seed, 2, index + self.first))
         clip = self.clips[rng.choice(len(self.clips), p=self.weights)]
         start = int(rng.integers(0, max(1, len(clip) - self.steps + 1)))
-        window = slice(start, start + self.steps)
-        return {
-            "features": {name: value[window] for name, value in clip.features.items()},
-            "labels": {name: value[window] for name, value in clip.labels.items()},
-            "grid": clip.grid,
-            "scene_grid": clip.scene_grid,
-        }
+        return clip[start : start + self.steps]
 
 
-def collate_clips(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def collate_clips(clips: Sequence[TargetClip]) -> dict[str, Any]:
     """Clips to keyword arguments of [`SemanticTrainer`]; shorter ones are padded at the end and not judged."""
-    steps = max(len(item["features"]["times"]) for item in items)
-    batch: dict[str, Any] = {"grid": items[0]["grid"], "scene_grid": items[0]["scene_grid"]}
-    for name in items[0]["features"]:
-        batch[name] = torch.stack([_pad(item["features"][name], steps) for item in items]).float()
-    labels = {name: torch.stack([_pad(item["labels"][name], steps) for item in items]) for name in items[0]["labels"]}
-    described = torch.stack([torch.arange(steps) < len(item["features"]["times"]) for item in items])
+    steps = max(map(len, clips))
+    batch: dict[str, Any] = {"grid": clips[0].grid, "scene_grid": clips[0].scene_grid}
+    for name in clips[0].features:
+        batch[name] = torch.stack([_pad(clip.features[name], steps) for clip in clips]).float()
+    labels = {name: torch.stack([_pad(clip.labels[name], steps) for clip in clips]) for name in clips[0].labels}
+    described = torch.stack([torch.arange(steps) < len(clip) for clip in clips])
     batch["labels"] = SemTrackTargets(
         boxes=batch["target_boxes"], presence=described.float(), described=described, **labels
     )
@@ -208,11 +224,17 @@ def collate_clips(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 class SemanticTrainer(nn.Module):
-    """Loss of the semantic head on precomputed features; the module that Accelerate wraps."""
+    """Loss of the semantic head on precomputed features; the module that Accelerate wraps.
 
-    def __init__(self, model: SemTrackModel) -> None:
+    Args:
+        model: Whose semantic head is trained.
+        interaction_loss: In place of the cross-entropy; see [`InteractionLoss`].
+    """
+
+    def __init__(self, model: SemTrackModel, interaction_loss: nn.Module | None = None) -> None:
         super().__init__()
         self.model = model
+        self.interaction_loss = interaction_loss
 
     def forward(self, labels: SemTrackTargets, **inputs: Any) -> SemTrackOutput:
         """Labels and features ([`decode`]) -> output with `loss` and `losses`."""
@@ -241,7 +263,7 @@ class SemanticTrainer(nn.Module):
         """What the readout says [clips, steps, ...] beside the truth -> output with `loss` and `losses`."""
         config = self.model.config
         flat = (tensor.flatten(0, 1) for tensor in (interactions, objects, boxes))
-        losses = semantic_losses(*flat, labels.flatten(True), config.none_weight)
+        losses = semantic_losses(*flat, labels.flatten(True), config.none_weight, self.interaction_loss)
         return SemTrackOutput(
             loss=sum(getattr(config, f"{name}_loss_weight") * value for name, value in losses.items()),
             losses=losses,

@@ -104,7 +104,7 @@ def make_views(
     if stranger is not None:
         last, box, around = stranger, None, stranger.box
     if view_kind == "search":
-        window = _search_window(around, processor, rng, loose=prompt_kind == "point")
+        window = search_window_around(around, processor, rng, loose=prompt_kind == "point")
         elsewhere = prompt_kind == "template" and box is not None and rng.random() < 0.08
         if elsewhere:
             window = _window_without(box, window, last.image, rng)
@@ -116,16 +116,18 @@ def make_views(
     visible = box is not None and 0 < view_box[0] < 1 and 0 < view_box[1] < 1
     item = {
         "task": task,
-        "view_crop": _photometric(processor.crop(last.image, window, processor.view_size), rng),
+        "view_crop": photometric(processor.crop(last.image, window, processor.view_size), rng),
         "box": view_box,
         "presence": float(visible),
     }
     if prompt_kind == "point":
         item["point"] = point_to_view(_point_on(last, rng), window)
         return item
-    crops = [_template(first, processor, rng, jitter=0.02)]
-    crops.append(crops[0] if rng.random() < 0.35 else _template(later, processor, rng, jitter=0.08))
-    item["template_crops"] = [_photometric(crop, rng, 0.5) for crop, _ in crops]
+    crops = [template_around(first.image, first.box, processor, rng, jitter=0.02)]
+    crops.append(
+        crops[0] if rng.random() < 0.35 else template_around(later.image, later.box, processor, rng, jitter=0.08)
+    )
+    item["template_crops"] = [photometric(crop, rng, 0.5) for crop, _ in crops]
     item["template_boxes"] = [box for _, box in crops]
     return item
 
@@ -151,7 +153,7 @@ def collate_views(items: Sequence[dict[str, Any]], processor: SemTrackImageProce
     return batch
 
 
-def _search_window(box: Box, processor: SemTrackImageProcessor, rng: np.random.Generator, loose: bool) -> Window:
+def search_window_around(box: Box, processor: SemTrackImageProcessor, rng: np.random.Generator, loose: bool) -> Window:
     """The search region that a tracker (or, loosely, a first look at a click) would have chosen."""
     window = processor.search_window(box)
     target = window.side / processor.search_factor
@@ -200,17 +202,17 @@ def _point_on(frame: Any, rng: np.random.Generator) -> tuple[float, float]:
     return x + u * w, y + v * h
 
 
-def _template(
-    frame: Any, processor: SemTrackImageProcessor, rng: np.random.Generator, jitter: float
+def template_around(
+    image: np.ndarray, box: Box, processor: SemTrackImageProcessor, rng: np.random.Generator, jitter: float
 ) -> tuple[np.ndarray, tuple[float, ...]]:
-    """Template crop around a slightly wrong box: users and trackers are not exact."""
-    x, y, w, h = frame.box
+    """Template crop around a slightly wrong box (users and trackers are not exact), and the box in it (cxcywh)."""
+    x, y, w, h = box
     dx, dy, dw, dh = rng.normal(0, jitter, 4)
     w2, h2 = w * np.exp(dw), h * np.exp(dh)
-    return processor.template(frame.image, (x + w / 2 + dx * w - w2 / 2, y + h / 2 + dy * h - h2 / 2, w2, h2))
+    return processor.template(image, (x + w / 2 + dx * w - w2 / 2, y + h / 2 + dy * h - h2 / 2, w2, h2))
 
 
-def _photometric(view: np.ndarray, rng: np.random.Generator, strength: float = 1.0) -> np.ndarray:
+def photometric(view: np.ndarray, rng: np.random.Generator, strength: float = 1.0) -> np.ndarray:
     """Light, colour, blur, noise and compression of another moment or camera."""
     gain = np.exp(rng.normal(0, 0.15 * strength) + rng.normal(0, 0.05 * strength, 3))
     bias, gamma = rng.normal(0, 10 * strength), np.exp(rng.normal(0, 0.12 * strength))

@@ -24,6 +24,7 @@ import train
 from dataset_script.records import InteractionRecord, TargetRecord
 from modeling_semtrack import SemTrackConfig, SemTrackModel, SemTrackProcessor
 from modeling_semtrack.checkpoint import load_checkpoint
+from modeling_semtrack.training_arguments import TrainArguments
 
 REPOSITORY = Path(train.__file__).parent
 SEMANTIC = "semantic_head."
@@ -215,24 +216,41 @@ def test_the_semantic_stage_trains_the_semantic_head_alone(tracker, data, tmp_pa
 @pytest.mark.parametrize("freeze_stem", [True, False])
 def test_the_stem_is_trained_on_demand_only(freeze_stem):
     model = tiny_model()
-    train.select_trainable(model, train.TrainArguments("x", freeze_stem=freeze_stem))
+    train.select_trainable(model, TrainArguments("x", freeze_stem=freeze_stem))
     frozen = FROZEN if freeze_stem else FROZEN[1:]
     for name, parameter in model.named_parameters():
         assert parameter.requires_grad == (not name.startswith(frozen)), name
 
 
-def test_the_rate_rises_holds_and_falls_to_zero():
-    args = train.TrainArguments("x", steps=100, warmup=0.1, decay=0.25)
-    rates = [train.rate_at(args, step) for step in range(101)]
-    assert rates[:10] == pytest.approx([0.1 * (step + 1) for step in range(10)])
-    assert rates[10:76] == [1.0] * 66
+def rates_of(**changes):
+    """The learning rate of each of 100 steps, as a share of the highest."""
+    args = TrainArguments("x", steps=100, warmup=0.1, decay=0.25, **changes)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = train.new_schedule(optimizer, args)
+    rates = []
+    for _ in range(args.steps):
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    return [*rates, schedule.get_last_lr()[0]]
+
+
+def test_the_trapezoid_rises_holds_and_falls_to_zero():
+    rates = rates_of()
+    assert rates[:10] == pytest.approx([0.1 * step for step in range(10)])
+    assert rates[10:76] == pytest.approx([1.0] * 66)
     assert rates[75:] == pytest.approx([1 - step / 25 for step in range(26)])
+
+
+def test_the_cosine_rises_and_falls_to_zero():
+    rates = rates_of(schedule="cosine")
+    assert rates[10] == pytest.approx(1.0) and rates[55] == pytest.approx(0.5) and rates[100] == pytest.approx(0.0)
 
 
 def test_arguments_may_come_from_a_file(monkeypatch, tmp_path):
     (tmp_path / "run.json").write_text(json.dumps({"output_dir": "runs/a", "steps": 7, "annotations": ["a.json"]}))
     monkeypatch.setattr(sys, "argv", ["train.py", str(tmp_path / "run.json")])
-    assert train.parse_arguments() == train.TrainArguments("runs/a", steps=7, annotations=["a.json"])
+    assert train.parse_arguments() == TrainArguments("runs/a", steps=7, annotations=["a.json"])
 
 
 # What is refused
@@ -254,7 +272,7 @@ def test_a_run_is_not_resumed_with_other_arguments(tracker, data, main):
 
 def test_the_number_of_workers_may_change_on_resuming(tracker):
     saved = json.loads((tracker[0] / "arguments.json").read_text())
-    train.check_output(train.TrainArguments(**saved | {"resume": True, "workers": 5}), tracker[0])
+    train.check_output(TrainArguments(**saved | {"resume": True, "workers": 5}), tracker[0])
 
 
 def test_what_was_never_begun_or_saved_is_not_resumed(data, main, tmp_path):
@@ -269,12 +287,12 @@ def test_a_run_that_finds_no_data_may_be_started_again(data, main, tmp_path):
     """It has not begun: correcting the argument is enough."""
     with pytest.raises(ValueError, match="images must be a folder with photos"):
         main(tmp_path / "run", **data.tracking | {"images": tmp_path})
-    train.check_output(train.TrainArguments(str(tmp_path / "run")), tmp_path / "run")
+    train.check_output(TrainArguments(str(tmp_path / "run")), tmp_path / "run")
 
 
 def test_checking_the_folder_leaves_no_trace(tmp_path):
     """Each of several processes checks it."""
-    args = train.TrainArguments(str(tmp_path / "run"))
+    args = TrainArguments(str(tmp_path / "run"))
     for _ in range(2):
         train.check_output(args, tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -289,7 +307,7 @@ def test_misspelt_exclusions_are_refused(data, main, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"stage": "both"}, "stage must be tracking or semantic, got 'both'"),
+        ({"stage": "both"}, "stage must be one of tracking, semantic, joint, meta, got 'both'"),
         ({"stage": "semantic"}, "the semantic stage needs --model"),
         ({"annotations": "a.json"}, "pass one --videos folder per --annotations file"),
     ],

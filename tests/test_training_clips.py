@@ -55,10 +55,10 @@ def labels_of(*indices, events=()):
 
 
 def extracted(*targets, frames=20, rng=None):
-    return extract_clips(tiny_model(), tiny_processor().image_processor, video(frames), targets, rng or Still())
+    return extract_clips(tiny_model(), tiny_processor().image_processor, video(frames), targets, rng or Still(), "walk")
 
 
-def a_clip(steps, interaction=1, seed=0):
+def a_clip(steps, interaction=1, seed=0, video="walk"):
     """Random features of one target that does one thing (or nothing: None) all the time."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -84,11 +84,7 @@ def a_clip(steps, interaction=1, seed=0):
         labels["interactions"][:, 0] = interaction
         labels["objects"][:, 0] = 2
         labels["object_boxes"][:, 0] = torch.tensor([0.3, 0.6, 0.2, 0.1])
-    return TargetClip(features, labels, (4, 4), (4, 4))
-
-
-def item_of(clip):
-    return {name: getattr(clip, name) for name in ("features", "labels", "grid", "scene_grid")}
+    return TargetClip(features, labels, (4, 4), (4, 4), video)
 
 
 def first_row(batch):
@@ -104,8 +100,8 @@ def first_row(batch):
 
 def assert_same(first, second):
     for part in ("features", "labels"):
-        for name, value in first[part].items():
-            torch.testing.assert_close(value, second[part][name], rtol=0, atol=0, equal_nan=True)
+        for name, value in getattr(first, part).items():
+            torch.testing.assert_close(value, getattr(second, part)[name], rtol=0, atol=0, equal_nan=True)
 
 
 # Labels by frame
@@ -157,7 +153,7 @@ def test_features_are_those_that_the_tracker_gives(back):
     model, images = tiny_model(), tiny_processor().image_processor
     count = BATCH + 3
     labels = labels_of(*range(count))
-    (clip,) = extract_clips(model, images, video(), [labels], Still(back))
+    (clip,) = extract_clips(model, images, video(), [labels], Still(back), "walk")
     assert len(clip) == count and clip.grid == clip.scene_grid == (4, 4)
     frames = {index: image for index, _, image in video()}
     for step in (0, 1, BATCH - 1, BATCH, count - 1):
@@ -241,11 +237,11 @@ def test_items_are_windows_of_the_wanted_length_over_the_whole_clip():
     starts = set()
     for index in range(60):
         item = dataset[index]
-        lengths = {len(value) for part in ("features", "labels") for value in item[part].values()}
+        lengths = {len(value) for part in (item.features, item.labels) for value in part.values()}
         assert lengths == {4}
-        starts.add(round(item["features"]["times"][0].item() / 0.2))
+        starts.add(round(item.features["times"][0].item() / 0.2))
     assert starts == {0, 1, 2}
-    assert len(ClipDataset([a_clip(3)], 4, 1)[0]["features"]["times"]) == 3
+    assert len(ClipDataset([a_clip(3)], 4, 1)[0].features["times"]) == 3
 
 
 def test_clips_with_rare_interactions_are_drawn_more_often():
@@ -263,7 +259,7 @@ def test_clips_too_short_to_learn_from_are_refused():
 
 def test_padding_is_not_judged():
     """A short clip's loss is the same alone and beside a longer one."""
-    short, long = item_of(a_clip(3, seed=1)), item_of(a_clip(7, seed=2))
+    short, long = a_clip(3, seed=1), a_clip(7, seed=2)
     trainer = SemanticTrainer(tiny_model())
     alone, padded = trainer(**collate_clips([short])), trainer(**first_row(collate_clips([short, long])))
     assert padded.interaction_logits.shape[1] == 7
@@ -275,7 +271,7 @@ def test_padding_is_not_judged():
 
 def test_padding_gets_no_gradient():
     """Whatever the padded steps hold."""
-    batch = first_row(collate_clips([item_of(a_clip(3, seed=1)), item_of(a_clip(7, seed=2))]))
+    batch = first_row(collate_clips([a_clip(3, seed=1), a_clip(7, seed=2)]))
     views = batch["view_embeds"].requires_grad_()
     SemanticTrainer(tiny_model())(**batch).loss.backward()
     assert (views.grad[:, :3].abs().sum((0, 2, 3)) > 0).all()
@@ -291,8 +287,8 @@ def test_the_trainer_describes_what_the_whole_model_describes():
     indices = (0, 3, 6, 9)
     events = [(1, 0, (60.0, 50.0, 12.0, 10.0)), (3, NO_OBJECT, None)]
     labels = labels_of(*indices, events=events)
-    (clip,) = extract_clips(model, images, video(), [labels], Still(back=99))  # all templates are the first
-    batch = collate_clips([item_of(clip)])
+    (clip,) = extract_clips(model, images, video(), [labels], Still(back=99), "walk")  # all templates are the first
+    batch = collate_clips([clip])
     frames = {index: image for index, _, image in video()}
     crop, box = images.template(frames[0], box_at(0))
     views = [images.crop(frames[i], images.search_window(box_at(i)), VIEW_SIZE) for i in indices]
@@ -322,7 +318,7 @@ def test_the_semantic_head_learns_a_clip_by_heart():
     clip = a_clip(6)
     clip.labels["interactions"][:3] = clip.labels["objects"][:3] = IGNORE
     clip.labels["object_boxes"][:3] = float("nan")
-    batch = collate_clips([item_of(clip)])
+    batch = collate_clips([clip])
     trainer = SemanticTrainer(tiny_model())
     optimizer = torch.optim.AdamW(trainer.model.semantic_head.parameters(), lr=3e-3)
     losses = []
@@ -342,7 +338,7 @@ def test_the_semantic_head_learns_a_clip_by_heart():
 @pytest.mark.parametrize("switch", ["use_scene_context", "use_temporal_memory"])
 def test_a_head_without_scene_or_memory_is_trained_as_well(switch):
     trainer = SemanticTrainer(tiny_model(**{switch: False}))
-    output = trainer(**collate_clips([item_of(a_clip(3))]))
+    output = trainer(**collate_clips([a_clip(3)]))
     output.loss.backward()
     missing = [name for name, p in trainer.model.semantic_head.named_parameters() if p.grad is None]
     assert torch.isfinite(output.loss) and not missing

@@ -39,7 +39,7 @@ def dataset(sampler=None, length=400, **changes):
 @pytest.fixture
 def plain(monkeypatch):
     """Views without changes of light and colour: the red pixels tell where the target is."""
-    monkeypatch.setattr(training_views, "_photometric", lambda view, rng, strength=1.0: view)
+    monkeypatch.setattr(training_views, "photometric", lambda view, rng, strength=1.0: view)
 
 
 def make(task, seed=0, stranger=None, size=VIEW_SIZE, **kind):
@@ -188,7 +188,7 @@ def test_templates_show_the_target_where_their_boxes_say(plain):
 
 def test_light_and_colour_change_but_not_the_shape():
     view = red_frame((20, 20, 30, 30), 64, 64)
-    changed = [training_views._photometric(view, np.random.default_rng(seed)) for seed in range(40)]
+    changed = [training_views.photometric(view, np.random.default_rng(seed)) for seed in range(40)]
     assert all(image.shape == view.shape and image.dtype == np.uint8 for image in changed)
     assert len({image.tobytes() for image in changed}) == 40
     np.testing.assert_array_equal(view, red_frame((20, 20, 30, 30), 64, 64))

@@ -1,0 +1,97 @@
+"""Everything that a training run depends on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+STAGES = ("tracking", "semantic", "joint", "meta")
+SCHEDULES = {"trapezoid": "warmup_stable_decay", "cosine": "cosine", "constant": "constant_with_warmup"}
+
+
+@dataclass
+class TrainArguments:
+    """Everything a run depends on; written to `arguments.json` in the output folder."""
+
+    output_dir: str = field(metadata={"help": "Where checkpoints and the trained model go."})
+    stage: str = field(default="tracking", metadata={"help": f"One of {', '.join(STAGES)}."})
+    model: str | None = field(default=None, metadata={"help": "Folder of the model to start from; None: a new one."})
+    config: str | None = field(
+        default=None, metadata={"help": "JSON with SemTrackConfig fields of a new model or head."}
+    )
+    lite0: bool = field(default=True, metadata={"help": "Start a new conv stem from EfficientNet-Lite0."})
+    freeze_stem: bool = field(default=True, metadata={"help": "Keep the stem as it is."})
+    keep_head: bool = field(
+        default=False, metadata={"help": "Go on with the model's semantic head and labels, in place of a new head."}
+    )
+    lora_rank: int = field(default=0, metadata={"help": "Train low-rank updates (peft) of attention of this rank."})
+
+    # Data
+    images: str | None = field(default=None, metadata={"help": "Folder of photos."})
+    masks: str | None = field(default=None, metadata={"help": "Folder of masks of the photos' main objects."})
+    sequences: str | None = field(default=None, metadata={"help": "Folder of OTB-like sequences."})
+    exclude: str | None = field(default=None, metadata={"help": "Text file with sequence names to leave out."})
+    annotations: list[str] = field(default_factory=list, metadata={"help": "JSON files in the SemTrack layout."})
+    videos: list[str] = field(default_factory=list, metadata={"help": "The folder of each file's videos."})
+    exclude_videos: str | None = field(default=None, metadata={"help": "Text file with video ids to leave out."})
+    clip_steps: int = field(default=16, metadata={"help": "Semantic steps of a training clip."})
+    features: str | None = field(
+        default=None, metadata={"help": "File that keeps the frozen tracker's features; read where it exists."}
+    )
+    passes: int = field(default=1, metadata={"help": "Feature passes over the videos: other frames, mirrored."})
+
+    # Long tail
+    interaction_loss: str = field(
+        default="cross_entropy", metadata={"help": "cross_entropy, focal, balanced_softmax or ldam."}
+    )
+    balance: float = field(default=0.5, metadata={"help": "0 draws all clips alike, 1 all interactions."})
+    retrain: str | None = field(default=None, metadata={"help": "Second stage of the classifier alone: crt or lws."})
+
+    # Episodes
+    fast: str = field(default="head", metadata={"help": "What adapts: head (ANIL), semantic (MAML) or lora."})
+    inner_steps: int = 3
+    inner_rate: float = 0.01
+    first_order: bool = False
+    learn_rates: bool = field(default=False, metadata={"help": "Learn the inner rates (Meta-SGD)."})
+    algorithm: str = field(default="maml", metadata={"help": "maml or reptile."})
+    support: int = field(default=5, metadata={"help": "Support steps per interaction of a clip."})
+
+    # Optimization
+    steps: int = field(default=1000, metadata={"help": "Optimizer steps."})
+    batch_size: int = field(default=32, metadata={"help": "Items (episodes) per process and step."})
+    gradient_accumulation: int = field(default=1, metadata={"help": "Micro-batches per optimizer step."})
+    learning_rate: float = 5e-4
+    weight_decay: float = 0.05
+    schedule: str = field(default="trapezoid", metadata={"help": f"One of {', '.join(SCHEDULES)}."})
+    warmup: float = field(default=0.03, metadata={"help": "Share of the steps with rising rate."})
+    decay: float = field(default=0.25, metadata={"help": "Share of the steps, at the end, with falling rate."})
+    clip_norm: float = 1.0
+    ema: float = field(default=0.0, metadata={"help": "Decay of the averaged weights that are kept; 0: no average."})
+
+    # Machine
+    mixed_precision: str = field(default="bf16", metadata={"help": "no, bf16 or fp16."})
+    activation_checkpointing: bool = field(default=False, metadata={"help": "Less memory, a third more time."})
+    compile: bool = field(default=False, metadata={"help": "torch.compile."})
+    workers: int = field(default=2, metadata={"help": "Processes that prepare data."})
+    seed: int = 0
+
+    # Records
+    save_every: int = field(default=200, metadata={"help": "Steps between checkpoints."})
+    log_every: int = field(default=20, metadata={"help": "Steps between lines of log.jsonl."})
+    evaluate_every: int = field(default=0, metadata={"help": "Steps between evaluations on the held-out data."})
+    report_to: str = field(default="none", metadata={"help": "tensorboard, trackio or none."})
+    push_to_hub: str | None = field(default=None, metadata={"help": "Repository to which the model is uploaded."})
+    resume: bool = field(default=False, metadata={"help": "Go on from the last checkpoint in output_dir."})
+
+
+def check_arguments(args: TrainArguments) -> None:
+    """Refuses what does not fit together before anything is loaded."""
+    if args.stage not in STAGES:
+        raise SystemExit(f"stage must be one of {', '.join(STAGES)}, got '{args.stage}'")
+    if args.schedule not in SCHEDULES:
+        raise SystemExit(f"schedule must be one of {', '.join(SCHEDULES)}, got '{args.schedule}'")
+    if args.retrain and (args.stage != "semantic" or not args.keep_head):
+        raise SystemExit("retrain is a second stage: pass --stage semantic --keep_head true with a trained --model")
+    if args.fast == "lora" and not args.lora_rank:
+        raise SystemExit("fast weights 'lora' need --lora_rank")
+    if not 0.0 <= args.ema < 1.0:
+        raise SystemExit(f"ema is a decay in [0, 1), got {args.ema}")

@@ -1,0 +1,275 @@
+"""What each stage of `train.py` trains, on what data, and how it is judged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+from tqdm.auto import tqdm
+
+from dataset_script.names import read_names
+from dataset_script.semantic_data import AnnotatedVideo, described_targets, read_videos, target_events
+from dataset_script.sources.otb import BoxSequence, read_sequences
+from dataset_script.tracking_data import tracking_sampler
+from metrics.semtrack.recognition import FrameCounts, VideoRecognition, summarise_recognition
+
+from .benchmarking import SessionTracker, evaluate_tracker
+from .configuration_semtrack import SemTrackConfig
+from .long_tail import InteractionLoss
+from .loss_semtrack import SemTrackTargets
+from .meta_learning import InnerLoopSettings, MetaEpisode
+from .modeling_semtrack import SemTrackModel
+from .processing_semtrack import SemTrackProcessor
+from .session_semtrack import SemTrackSession
+from .training_arguments import TrainArguments
+from .training_clips import (
+    ClipDataset,
+    SemanticTrainer,
+    StepLabel,
+    TargetClip,
+    collate_clips,
+    extract_clips,
+    load_clips,
+    mirror_labels,
+    save_clips,
+    step_labels,
+)
+from .training_episodes import EpisodeDataset, has_episode, make_episode
+from .training_evaluation import count_recognised
+from .training_joint import JointClips, collate_joint
+from .training_views import TrackingViews, collate_views
+
+
+@dataclass
+class Stage:
+    """What a stage trains, on what, and how well it does.
+
+    Attributes:
+        trained: Its forward gives an output with `loss` and `losses`.
+        dataset: Of (total items, first item).
+        collate: Items to keyword arguments of `trained`.
+        evaluate: Of (model, this process, number of processes): the scores by held-out video of this process's share.
+        score: Of the gathered scores: the numbers to log; the first one decides what is best.
+    """
+
+    trained: nn.Module
+    dataset: Callable[[int, int], Dataset]
+    collate: Callable[[list], dict]
+    evaluate: Callable[[SemTrackModel, int, int], list]
+    score: Callable[[list], dict[str, float]]
+
+
+def new_stage(
+    args: TrainArguments, model: SemTrackModel, processor: SemTrackProcessor, videos: list[AnnotatedVideo]
+) -> Stage:
+    """The stage that the arguments name."""
+    make = {"tracking": tracking_stage, "joint": joint_stage}.get(args.stage, feature_stage)
+    return make(args, model, processor, videos)
+
+
+def tracking_stage(
+    args: TrainArguments, model: SemTrackModel, processor: SemTrackProcessor, videos: list[AnnotatedVideo]
+) -> Stage:
+    """Views with prompts; judged by the average overlap on the excluded sequences."""
+    sampler = tracking_sampler(args.images, args.masks, args.sequences, args.exclude, videos)
+    images = processor.image_processor
+
+    def evaluate(model: SemTrackModel, process: int, processes: int) -> list[tuple[str, float]]:
+        names = read_names(args.exclude) if args.exclude else set()
+        sequences = [s for s in read_sequences(args.sequences) if s.name in names] if args.sequences else []
+        if not sequences:
+            raise SystemExit("evaluate_every needs held-out sequences: name some in a file and pass it as --exclude")
+        return [(s.name, overlap_on(s, model, processor)) for s in sequences[process::processes]]
+
+    return Stage(
+        trained=model,
+        dataset=lambda length, first: TrackingViews(sampler, images, length, args.batch_size, args.seed, first),
+        collate=partial(collate_views, processor=images),
+        evaluate=evaluate,
+        score=lambda rows: {"ao": float(np.mean([overlap for _, overlap in rows]))},
+    )
+
+
+def joint_stage(
+    args: TrainArguments, model: SemTrackModel, processor: SemTrackProcessor, videos: list[AnnotatedVideo]
+) -> Stage:
+    """Clips of pixels for both branches; judged like the semantic stage."""
+    targets = [(video, labels) for video in videos for labels in labelled_targets(video, model.config, phase=0)]
+    images = processor.image_processor
+
+    def evaluate(model: SemTrackModel, process: int, processes: int) -> list[VideoRecognition]:
+        held_out = held_out_videos(args)[process::processes]
+        clips = compute_clips(args, model, processor, held_out, passes=1)
+        return [recognised(SemanticTrainer(model), clip) for clip in clips]
+
+    return Stage(
+        trained=model,
+        dataset=lambda length, first: JointClips(targets, images, args.clip_steps, length, args.seed, first),
+        collate=collate_joint,
+        evaluate=evaluate,
+        score=recognition_scores,
+    )
+
+
+def feature_stage(
+    args: TrainArguments, model: SemTrackModel, processor: SemTrackProcessor, videos: list[AnnotatedVideo]
+) -> Stage:
+    """The semantic head on features of the frozen tracker: in clips, or (meta) in episodes."""
+    clips = cached_clips(args, model, processor, videos)
+    counts = Counter(event.interaction for video in videos for event in video.record.interactions)
+    known = [max(1, counts[name]) for name in model.config.id2interaction.values()]
+    trainer = SemanticTrainer(model, InteractionLoss(args.interaction_loss, known))
+    held_out = compute_clips(args, model, processor, held_out_videos(args), passes=1) if args.evaluate_every else []
+
+    def evaluate(model: SemTrackModel, process: int, processes: int) -> list[VideoRecognition]:
+        evaluated = SemanticTrainer(model, trainer.interaction_loss)
+        share = held_out[process::processes]
+        if args.stage == "semantic":
+            return [recognised(evaluated, clip) for clip in share]
+        meta = MetaEpisode(evaluated, inner_settings(args))
+        rng = np.random.default_rng(args.seed)
+        return [recognised_after_adapting(meta, clip, rng, args.support) for clip in share if has_episode(clip)]
+
+    if args.stage == "semantic":
+        return Stage(
+            trained=trainer,
+            dataset=lambda length, first: ClipDataset(clips, args.clip_steps, length, args.seed, first, args.balance),
+            collate=collate_clips,
+            evaluate=evaluate,
+            score=recognition_scores,
+        )
+    return Stage(
+        trained=MetaEpisode(trainer, inner_settings(args)),
+        dataset=lambda length, first: EpisodeDataset(clips, args.clip_steps, args.support, length, args.seed, first),
+        collate=lambda episodes: {"episodes": episodes},
+        evaluate=evaluate,
+        score=recognition_scores,
+    )
+
+
+def inner_settings(args: TrainArguments) -> InnerLoopSettings:
+    """How episodes adapt."""
+    return InnerLoopSettings(
+        args.fast, args.inner_steps, args.inner_rate, args.first_order, args.learn_rates, args.algorithm
+    )
+
+
+def held_out_videos(args: TrainArguments) -> list[AnnotatedVideo]:
+    """The videos of the validation split and those that the run excludes."""
+    videos = annotated_videos(args, "validation")
+    if not videos:
+        raise SystemExit(
+            "evaluate_every needs held-out videos: pass --exclude_videos, or annotations with a validation split"
+        )
+    return videos
+
+
+def overlap_on(sequence: BoxSequence, model: SemTrackModel, processor: SemTrackProcessor) -> float:
+    """The average overlap of the tracker on one sequence."""
+    tracker = SessionTracker(partial(SemTrackSession, model, processor, semantic_stride=0))
+    return evaluate_tracker(tracker, [sequence])["mean"]["ao"]
+
+
+@torch.no_grad()
+def recognised(trainer: SemanticTrainer, clip: TargetClip) -> VideoRecognition:
+    """What the head recognises at all steps of a clip."""
+    batch = collate_clips([clip])
+    output = trainer(**batch)
+    labels = batch["labels"]
+    return as_recognition(clip.video, output.interaction_logits, labels, labels.described, trainer.model)
+
+
+def recognised_after_adapting(
+    meta: MetaEpisode, clip: TargetClip, rng: np.random.Generator, support: int
+) -> VideoRecognition:
+    """What the head recognises at the query steps, adapted to the support steps."""
+    episode = make_episode([clip], rng, support)
+    weights, forward = meta.adapt(episode)
+    labels = episode.clips["labels"]
+    with torch.no_grad():
+        output = forward(weights, labels)
+    return as_recognition(clip.video, output.interaction_logits, labels, episode.query, meta.trainer.model)
+
+
+def as_recognition(
+    video: str, logits: torch.Tensor, labels: SemTrackTargets, counted: torch.Tensor, model: SemTrackModel
+) -> VideoRecognition:
+    """Counts in the metric's terms; a step stands for a frame."""
+    counts = count_recognised(logits, labels, counted, model.config.id2interaction)
+    return VideoRecognition(video, {name: FrameCounts(*values) for name, values in counts.items()})
+
+
+def recognition_scores(videos: Sequence[VideoRecognition]) -> dict[str, float]:
+    """Macro and micro F1."""
+    scores = summarise_recognition(videos)
+    return {name: scores[name] or 0.0 for name in ("macro_f1", "micro_f1")}
+
+
+def cached_clips(
+    args: TrainArguments, model: SemTrackModel, processor: SemTrackProcessor, videos: list[AnnotatedVideo]
+) -> list[TargetClip]:
+    """The features of all videos, kept in a file where one is named; every process computes all of them."""
+    if args.features and Path(args.features).exists():
+        return load_clips(args.features, model.config)
+    clips = compute_clips(args, model, processor, videos, args.passes)
+    if args.features:
+        save_clips(clips, args.features, model.config)
+    return clips
+
+
+@torch.no_grad()
+def compute_clips(
+    args: TrainArguments, model: SemTrackModel, processor: SemTrackProcessor, videos: list[AnnotatedVideo], passes: int
+) -> list[TargetClip]:
+    """The tracker's features of videos; each pass sees other frames, and the mirror image of what the last one saw."""
+    rng = np.random.default_rng(args.seed)
+    clips = []
+    was_training = model.training
+    model.eval()
+    rounds = [(number, place, video) for number in range(passes) for place, video in enumerate(videos)]
+    for number, place, video in tqdm(rounds, desc="features", unit="video"):
+        targets = labelled_targets(video, model.config, phase=2 * number + place)
+        frames = video.frames()
+        if passes > 1 and (place + number) % 2:
+            targets = [mirror_labels(labels, video.record.width) for labels in targets]
+            frames = ((index, time, np.ascontiguousarray(image[:, ::-1])) for index, time, image in frames)
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=args.mixed_precision == "bf16"):
+            clips += extract_clips(model, processor.image_processor, frames, targets, rng, str(video.path))
+    model.train(was_training)
+    return clips
+
+
+def labelled_targets(video: AnnotatedVideo, config: SemTrackConfig, phase: int) -> list[list[StepLabel]]:
+    """The labels of each described target of a video at its semantic steps."""
+    return [
+        step_labels(
+            target.boxes,
+            target_events(video.record, target, config.interaction2id, config.object2id),
+            config.semantic_stride,
+            phase,
+        )
+        for target in described_targets(video.record)
+    ]
+
+
+def annotated_videos(args: TrainArguments, split: str) -> list[AnnotatedVideo]:
+    """The videos of all annotation files that belong to a split."""
+    if len(args.annotations) != len(args.videos):
+        raise SystemExit(f"pass one --videos folder per --annotations file, got {args.annotations} and {args.videos}")
+    pairs = zip(args.annotations, args.videos)
+    if split == "train":
+        return [video for file, folder in pairs for video in read_videos(file, folder, exclude=args.exclude_videos)]
+    excluded = read_names(args.exclude_videos) if args.exclude_videos else set()
+    return [
+        video
+        for file, folder in pairs
+        for video in read_videos(file, folder, split=None)
+        if video.record.video_id in excluded or video.record.metadata.get("split") == split
+    ]
