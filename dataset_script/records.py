@@ -7,7 +7,9 @@ indices are 0-based; intervals are half-open ``[start, end)``.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -21,7 +23,8 @@ class TargetRecord:
     Attributes:
         track_id: Identifier, unique within the video.
         category: Class name, or None where the source does not name it.
-        boxes: ``(x, y, width, height)`` in pixels by frame index; a missing frame means "not visible".
+        boxes: ``(x, y, width, height)`` in pixels by frame index; a missing frame means "not visible"
+            (or "unknown", where :attr:`VideoRecord.annotated_frames` leaves the frame out).
         main: Whether the source marks this object as (one of) the video's main targets.
 
     Raises:
@@ -87,11 +90,17 @@ class VideoRecord:
             "this source does not annotate interactions".
         prompt: A sentence that names the main target, or None.
         source: Name of the data set, for example ``"synthetic"``.
-        metadata: Whatever else the source says, as plain JSON types.
+        metadata: Whatever else the source says about this video (where it comes from, its split, how its
+            interactions are annotated), as plain JSON types. Licence, home page and citation of a source
+            stand in its adapter's docstring.
+        annotated_frames: Frames in which the source annotates boxes, ascending; in every other frame it is
+            unknown where the targets are and whether they are there. None means "every frame"; a list
+            of all frames becomes None.
 
     Raises:
         ValueError: If sizes are not positive, the file name is absolute, track ids repeat, a box lies
-            past the last frame, or an interaction names an unknown track or ends past the last frame.
+            past the last frame or in a frame that is not annotated, an interaction names an unknown track
+            or ends past the last frame, or annotated frames do not ascend inside the video.
     """
 
     video_id: str
@@ -105,6 +114,7 @@ class VideoRecord:
     prompt: str | None
     source: str
     metadata: dict[str, Any] = field(default_factory=dict)
+    annotated_frames: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         where = f"video '{self.video_id}'"
@@ -128,8 +138,30 @@ class VideoRecord:
                 raise ValueError(
                     f"{where}: track {target.track_id} has a box in frame {last} of {self.num_frames} frames"
                 )
+        if self.annotated_frames is not None:
+            self._check_annotated_frames()
         for event in self.interactions or ():
             self._check_event(event, set(ids))
+
+    def _check_annotated_frames(self) -> None:
+        frames = self.annotated_frames = tuple(map(int, self.annotated_frames or ()))
+        ascending = all(a < b for a, b in pairwise(frames))
+        if not ascending or (frames and not 0 <= frames[0] <= frames[-1] < self.num_frames):
+            raise ValueError(
+                f"video '{self.video_id}': annotated_frames must ascend inside the {self.num_frames} frames, "
+                f"got {_shortened(frames)}"
+            )
+        if len(frames) == self.num_frames:
+            self.annotated_frames = None
+            return
+        known = frozenset(frames)
+        for target in self.targets:
+            unknown = [frame for frame in target.boxes if frame not in known]
+            if unknown:
+                raise ValueError(
+                    f"video '{self.video_id}': track {target.track_id} has boxes in frames that annotated_frames "
+                    f"leaves out: {_shortened(unknown)}"
+                )
 
     def _check_event(self, event: InteractionRecord, ids: set[int]) -> None:
         for track in (event.subject, event.object):
@@ -154,6 +186,10 @@ class VideoRecord:
             if target.track_id == track_id:
                 return target
         raise KeyError(f"video '{self.video_id}' has no track {track_id}")
+
+
+def _shortened(frames: Sequence[int]) -> str:
+    return ", ".join(map(str, frames[:8])) + (", ..." if len(frames) > 8 else "")
 
 
 def _checked_box(box: Any, track_id: int, frame: int) -> Box:

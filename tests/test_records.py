@@ -80,3 +80,23 @@ def test_a_target_is_found_by_its_track_id():
     assert make_video().target(7).category is None
     with pytest.raises(KeyError, match="no track 8"):
         make_video().target(8)
+
+
+def test_frames_that_are_not_annotated_are_unknown():
+    record = make_video(annotated_frames=[0, 5])
+    assert record.annotated_frames == (0, 5)
+    assert make_video().annotated_frames is None
+    assert make_video(annotated_frames=range(10)) == make_video(), "all frames and every frame are the same"
+    nothing = make_video(annotated_frames=(), targets=[], interactions=None)
+    assert nothing.annotated_frames == (), "no frame is annotated: nothing is known"
+
+
+@pytest.mark.parametrize("frames, shown", [((3, 1), "3, 1"), ((0, 0), "0, 0"), ((0, 10), "0, 10"), ((-1, 2), "-1, 2")])
+def test_annotated_frames_ascend_inside_the_video(frames, shown):
+    with pytest.raises(ValueError, match=f"must ascend inside the 10 frames, got {shown}$"):
+        make_video(annotated_frames=frames)
+
+
+def test_a_box_in_a_frame_that_is_not_annotated_is_a_contradiction():
+    with pytest.raises(ValueError, match="track 1 has boxes in frames that annotated_frames leaves out: 0$"):
+        make_video(annotated_frames=(1, 2))

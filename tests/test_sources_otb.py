@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset_script.sources.otb import SequenceError, list_images, read_sequences
+from dataset_script.sources.otb import SequenceError, list_images, read_otb, read_sequences
+from dataset_script.sources.reading import SourceError
 
 
 def make_sequence(folder: Path, rows: str, images: int = 2, truth: str = "groundtruth.txt") -> Path:
@@ -142,3 +143,38 @@ def test_real_box_lies_on_its_object(shared_data):
     x, y, w, h = sequence.boxes[0].round().astype(int)
     mask = np.asarray(Image.open(list_images(sequence.masks)[0])) > 0
     assert mask[y : y + h, x : x + w].sum() / mask.sum() > 0.98
+
+
+def test_records_of_sequences_leave_out_absent_frames_and_share_frames_between_targets(tmp_path):
+    make_sequence(tmp_path / "Jogging", "1,1,1,1\nNaN,NaN,NaN,NaN", truth="groundtruth_rect.1.txt")
+    make_sequence(tmp_path / "Jogging", "2,2,2,2\n3,2,2,2", truth="groundtruth_rect.2.txt")
+    make_sequence(tmp_path / "walk", "1,2,3,4\n1,2,3,4")
+    jogging, walk = read_otb(tmp_path)
+    assert (jogging.video_id, jogging.file_name, jogging.num_frames) == ("Jogging", "Jogging/img", 2)
+    assert [target.boxes for target in jogging.targets] == [
+        {0: (1.0, 1.0, 1.0, 1.0)},
+        {0: (2.0, 2.0, 2.0, 2.0), 1: (3.0, 2.0, 2.0, 2.0)},
+    ]
+    assert jogging.interactions is None and all(target.main for target in jogging.targets)
+    assert walk.fps == 30 and walk.metadata == {"fps_assumed": True}
+    with pytest.raises(ValueError, match="got 'train'"):
+        next(read_otb(tmp_path, "train"))
+
+
+def test_broken_sequences_are_passed_over_where_a_list_is_given(tmp_path):
+    make_sequence(tmp_path / "run", "1,2,3\n1,2,3,4")
+    make_sequence(tmp_path / "walk", "1,2,3,4\n1,2,3,4")
+    with pytest.raises(SourceError, match=r"run.groundtruth\.txt', line 1"):
+        list(read_otb(tmp_path))
+    broken = []
+    assert [record.video_id for record in read_otb(tmp_path, broken=broken)] == ["walk"]
+    assert len(broken) == 1 and "run" in broken[0].where
+
+
+def test_real_records_of_frames_and_of_a_video_file(shared_data):
+    records = {record.video_id: record for record in read_otb(shared_data / "sot")}
+    assert len(records) == 30
+    car = records["TLD_car"]
+    assert (car.file_name, car.width, car.height, car.num_frames, car.fps) == ("TLD_car/car.mpg", 320, 240, 945, 25)
+    assert len(car.target(1).boxes) == 945 - 85 and car.metadata == {}
+    assert (records["Car1"].num_frames, records["Car1"].width) == (1020, 320)

@@ -6,7 +6,8 @@ from collections import Counter
 import pytest
 
 from dataset_script.records import InteractionRecord, TargetRecord, VideoRecord
-from dataset_script.sources.semtrack import read_semtrack, write_semtrack
+from dataset_script.sources.reading import SourceError
+from dataset_script.sources.semtrack import read_semtrack, read_semtrack_folder, write_semtrack
 
 
 def boxes(frames, x=1.5):
@@ -118,7 +119,8 @@ def test_a_frame_rate_that_the_file_does_not_name_is_asked_for(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content, message", [("{", "not a JSON file"), ("[]", "no list"), ('{"videos": []}', "images")]
+    "content, message",
+    [("{", "not a complete JSON file"), ("[]", "expected a JSON object"), ('{"videos": []}', "images")],
 )
 def test_a_file_of_another_kind_is_refused_in_one_line(tmp_path, content, message):
     (tmp_path / "a.json").write_text(content)
@@ -161,3 +163,90 @@ def test_ut_interaction_loads(shared_data):
     assert [(e.subject, e.object, e.interaction, e.start_frame, e.end_frame) for e in events] == [
         (t["subject_track"], t["object_track"], t["interaction"], t["start_frame"], t["end_frame"]) for t in truth
     ]
+
+
+def test_frames_without_an_image_are_not_annotated(tmp_path):
+    """As in TAO: `images` lists the annotated frames."""
+    targets = [TargetRecord(4, "person", boxes([0, 5, 10]), True)]
+    sparse = make_video(targets=targets, interactions=None, annotated_frames=(0, 5, 10))
+    none = make_video("two", targets=[], interactions=None, annotated_frames=())
+    write_semtrack([sparse, none], tmp_path / "a.json")
+    images = json.loads((tmp_path / "a.json").read_text())["images"]
+    assert [image["frame_index"] for image in images] == [0, 5, 10]
+    assert read_semtrack(tmp_path / "a.json") == [sparse, none]
+
+
+@pytest.mark.parametrize("place", ["", "annotations"])
+def test_a_folder_holds_a_file_per_split(tmp_path, place):
+    folder = tmp_path / place
+    folder.mkdir(exist_ok=True)
+    for name, video in (("train", "a"), ("semtrack_val", "b"), ("test", "c")):
+        write_semtrack([make_video(video, metadata={})], folder / f"{name}.json")
+    assert [record.video_id for record in read_semtrack_folder(tmp_path)] == ["b", "c", "a"]
+    assert [record.video_id for record in read_semtrack_folder(tmp_path, "validation")] == ["b"]
+    assert [record.video_id for record in read_semtrack_folder(tmp_path, "train")] == ["a"]
+    with pytest.raises(ValueError, match="split must be one of train, validation, test"):
+        next(read_semtrack_folder(tmp_path, "val"))
+
+
+def test_in_a_file_of_no_split_the_metadata_tell_it(tmp_path):
+    records = [make_video("a"), make_video("b", metadata={"split": "validation"}), make_video("c", metadata={})]
+    write_semtrack(records, tmp_path / "annotations.json")
+    assert list(read_semtrack_folder(tmp_path)) == records
+    assert list(read_semtrack_folder(tmp_path / "annotations.json", "validation")) == records[1:2]
+
+
+def test_the_order_of_the_rows_in_the_file_does_not_matter(tmp_path):
+    records = [make_video("a"), make_video("b")]
+    write_semtrack(records, tmp_path / "a.json")
+    data = json.loads((tmp_path / "a.json").read_text())
+    mixed = sorted(data["annotations"], key=lambda row: row["image_id"] % 7)
+    lists = {"events": data.pop("events"), "annotations": mixed}
+    (tmp_path / "a.json").write_text(json.dumps({**lists, **{k: data[k] for k in data if k not in lists}}))
+    assert read_semtrack(tmp_path / "a.json") == records
+
+
+def test_a_broken_video_is_named_and_can_be_passed_over(tmp_path):
+    write_semtrack([make_video("a"), make_video("b"), make_video("c")], tmp_path / "train.json")
+    data = json.loads((tmp_path / "train.json").read_text())
+    data["annotations"][0]["track_id"] = 77
+    data["events"][-1]["end_frame"] = 500
+    rewritten(tmp_path / "train.json", **data)
+    with pytest.raises(SourceError, match="train.json', video 'a': refers to an id or field that it does not hold: 77"):
+        list(read_semtrack_folder(tmp_path))
+    broken = []
+    assert [record.video_id for record in read_semtrack_folder(tmp_path, broken=broken)] == ["b"]
+    assert ["video 'a'" in broken[0].where, "video 'c'" in broken[1].where] == [True, True]
+    assert "ends at frame 500 of 12 frames" in broken[1].why
+
+
+def test_a_row_of_no_video_is_an_error_of_the_file(tmp_path):
+    write_semtrack([make_video("a")], tmp_path / "train.json")
+    data = json.loads((tmp_path / "train.json").read_text())
+    data["tracks"][0]["video_id"] = 9
+    rewritten(tmp_path / "train.json", **data)
+    with pytest.raises(SourceError, match="'tracks' refers to a video that 'videos' does not hold: 9"):
+        list(read_semtrack_folder(tmp_path))
+    del data["tracks"][0]["video_id"]
+    rewritten(tmp_path / "train.json", **data)
+    with pytest.raises(SourceError, match=r"byte \d+: expected an object with 'video_id' in 'tracks', got"):
+        list(read_semtrack_folder(tmp_path))
+
+
+def test_a_truncated_file_is_passed_over_and_the_others_read(tmp_path):
+    for name in ("train", "validation"):
+        write_semtrack([make_video(name)], tmp_path / f"{name}.json")
+    path = tmp_path / "train.json"
+    path.write_bytes(path.read_bytes()[:-3000])
+    with pytest.raises(SourceError, match=r"train.json', byte \d+: not a complete JSON file"):
+        list(read_semtrack_folder(tmp_path))
+    broken = []
+    assert [record.video_id for record in read_semtrack_folder(tmp_path, broken=broken)] == ["validation"]
+    assert len(broken) == 1 and "train.json" in broken[0].where
+
+
+def test_a_wrong_folder_says_what_was_expected_and_what_was_found(shared_data, tmp_path):
+    with pytest.raises(SourceError, match=r"expected SemTrack annotations \(train.json.*\), found .*ava/"):
+        list(read_semtrack_folder(shared_data / "annotations"))
+    with pytest.raises(SourceError, match="there is none"):
+        list(read_semtrack_folder(tmp_path / "missing"))

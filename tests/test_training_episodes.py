@@ -58,7 +58,9 @@ def test_long_clips_are_cut_to_windows_in_which_something_happens_twice():
 
 
 def test_videos_with_rare_interactions_come_more_often():
-    clips = [a_clip(4, interaction=1, video=str(n), seed=n) for n in range(9)] + [a_clip(4, interaction=3, video="rare")]
+    clips = [a_clip(4, interaction=1, video=str(n), seed=n) for n in range(9)] + [
+        a_clip(4, interaction=3, video="rare")
+    ]
     dataset = EpisodeDataset(clips, 4, 2, 1)
     assert dataset.weights[-1] == pytest.approx(3 * dataset.weights[0])
 

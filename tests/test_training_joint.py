@@ -33,7 +33,9 @@ def labels():
 
 
 def dataset(**changes):
-    return JointClips([(RedVideo(), labels())], tiny_processor().image_processor, **({"steps": 4, "length": 20} | changes))
+    return JointClips(
+        [(RedVideo(), labels())], tiny_processor().image_processor, **({"steps": 4, "length": 20} | changes)
+    )
 
 
 def test_the_model_learns_both_branches_from_a_batch():

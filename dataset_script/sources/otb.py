@@ -1,4 +1,7 @@
-"""Reader of OTB-like single-object-tracking sequences (OTB, GOT-10k, LaSOT, UAV123, TLD and alike).
+"""Reader of OTB-like single-object-tracking sequences (OTB, UAV123, TLD, VOT with axis-aligned boxes and alike).
+
+Home page: http://cvlab.hanyang.ac.kr/tracker_benchmark (OTB; no licence is stated).
+Citation: Wu et al., "Object Tracking Benchmark", TPAMI 2015.
 
 A sequence is a folder with a ``groundtruth*.txt`` (one ``x, y, w, h`` row per frame) beside its
 frames: images in ``img/`` or in the folder itself, or one video file. A folder with several ground
@@ -8,13 +11,19 @@ truth files (OTB's *Jogging*) holds several targets on the same frames and gives
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
-VIDEO_SUFFIXES = frozenset({".mpg", ".mp4", ".avi", ".mkv", ".mov", ".webm"})
+from dataset_script.records import VideoRecord
+
+from .frames import IMAGE_SUFFIXES, VIDEO_SUFFIXES, list_images
+from .reading import Broken, pick_splits, read_each
+from .sequences import sequence_record
+
+__all__ = ["IMAGE_SUFFIXES", "BoxSequence", "SequenceError", "list_images", "read_boxes", "read_otb", "read_sequences"]
 
 
 class SequenceError(ValueError):
@@ -55,27 +64,50 @@ def read_sequences(directory: str | Path) -> list[BoxSequence]:
         SequenceError: If there are no sequences, or one has no ground truth, no frames, a row that
             is not a box, or not one row (and mask) per frame.
     """
-    directory = Path(directory)
-    if not directory.is_dir():
-        raise SequenceError(f"sequences must be a folder, got '{directory}': give the folder that holds them")
-    if _ground_truths(directory) or (directory / "img").is_dir():
-        folders = [directory]
-    else:
-        folders = [path for path in directory.iterdir() if path.is_dir() and _looks_like_sequence(path)]
-    if not folders:
-        raise SequenceError(f"no sequences found in '{directory}': expected folders with frames and a groundtruth*.txt")
-    sequences = [sequence for folder in folders for sequence in _read_folder(folder)]
+    sequences = [sequence for folder in _sequence_folders(Path(directory)) for sequence in _read_folder(folder)]
     return sorted(sequences, key=lambda sequence: sequence.name)
 
 
-def list_images(folder: str | Path) -> list[Path]:
-    """The images of a folder, but for hidden files, by their numbers (``2.jpg`` before ``10.jpg``)."""
-    images = (path for path in Path(folder).iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-    return sorted((path for path in images if not path.name.startswith(".")), key=_natural_order)
+def read_otb(data_dir: str | Path, split: str | None = None, broken: list[Broken] | None = None
+             ) -> Iterator[VideoRecord]:  # fmt: skip
+    """Streams the sequences of a folder as records; targets on the same frames are one video.
+
+    A target has no class name. Interactions are not annotated. A frame rate is stated by video files
+    only; frame folders count as 30 frames per second, and ``metadata["fps_assumed"]`` says so.
+
+    Args:
+        data_dir: One sequence folder, or a folder of sequence folders.
+        split: None: the source has no splits.
+        broken: None to raise at the first broken sequence, or the list that collects them.
+
+    Yields:
+        One record per sequence folder, sorted by name.
+
+    Raises:
+        SequenceError: If there are no sequences.
+        SourceError: If a sequence is broken and ``broken`` is None.
+        ValueError: If ``split`` is not None.
+    """
+    pick_splits(split, {})
+    root = Path(data_dir)
+
+    def read(folder: Path) -> VideoRecord:
+        targets = _read_folder(folder)
+        tracks = {number: (None, target.boxes) for number, target in enumerate(targets, start=1)}
+        return sequence_record(folder.resolve().name, targets[0].frames, root, tracks, source="otb")
+
+    yield from read_each(_sequence_folders(root), read, broken, lambda folder: folder)
 
 
-def _natural_order(path: Path) -> list[tuple[str, int]]:
-    return [(text, int(digits or -1)) for text, digits in re.findall(r"(\D*)(\d*)", path.name)]
+def _sequence_folders(directory: Path) -> list[Path]:
+    if not directory.is_dir():
+        raise SequenceError(f"sequences must be a folder, got '{directory}': give the folder that holds them")
+    if _ground_truths(directory) or (directory / "img").is_dir():
+        return [directory]
+    folders = sorted(path for path in directory.iterdir() if path.is_dir() and _looks_like_sequence(path))
+    if not folders:
+        raise SequenceError(f"no sequences found in '{directory}': expected folders with frames and a groundtruth*.txt")
+    return folders
 
 
 def _read_folder(folder: Path) -> list[BoxSequence]:
@@ -86,7 +118,7 @@ def _read_folder(folder: Path) -> list[BoxSequence]:
     masks = folder / "mask" if (folder / "mask").is_dir() else None
     sequences = []
     for truth in truths:
-        boxes = _read_boxes(truth)
+        boxes = read_boxes(truth)
         if frames.is_dir():
             _check_count(truth, len(boxes), frames)
         if masks is not None:
@@ -129,7 +161,15 @@ def _check_count(truth: Path, rows: int, images: Path) -> None:
         )
 
 
-def _read_boxes(truth: Path) -> np.ndarray:
+def read_boxes(truth: Path) -> np.ndarray:
+    """The boxes of a ground truth file.
+
+    Returns:
+        float64 ``[N, 4]``, ``xywh`` in pixels as the file has them; a row of NaN where the target is absent.
+
+    Raises:
+        SequenceError: If the file is empty or a row is not a box.
+    """
     lines = truth.read_text(encoding="utf-8-sig", errors="replace").rstrip().splitlines()
     if not lines:
         raise SequenceError(f"'{truth}' is empty: expected a row x,y,w,h per frame")

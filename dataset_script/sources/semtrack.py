@@ -1,29 +1,71 @@
 """The official SemTrack annotation layout (TAO-like JSON), read and written.
 
-Lists of the file: ``videos``, ``images`` (one per frame), ``tracks``, ``categories``, ``annotations`` (one
-per visible box, ``bbox`` xywh pixels) and ``interactions``. An annotation holds one relation per frame:
-``relation_sub_category_id`` where the track is the subject, ``relation_obj_category_id`` where it is the
-object, -1 for none. What that cannot say (several interactions at once, intervals in which nobody is
-visible, which subject belongs to which object) stands in an additional list ``events``; the reader takes
-it where it is and derives events from runs of equal relation ids where it is not.
+Home page: https://github.com/sutdcv/SemTrack (annotations and videos are handed out on request, for
+non-commercial research; the videos keep the licences of the eight data sets that they come from).
+Citation: Wang et al., "SemTrack: A Large-scale Dataset for Semantic Tracking in the Wild", ECCV 2024.
+
+Expected on disk: one annotation file, or a folder with one per split, beside the videos or in
+``annotations/``: ``train.json``, ``validation.json`` (or ``val.json``), ``test.json``; a name may have
+more before the split's (``semtrack_train.json``). ``file_name`` of a video is relative to the videos.
+
+Lists of the file: ``videos``, ``images`` (one per annotated frame), ``tracks``, ``categories``,
+``annotations`` (one per visible box, ``bbox`` xywh pixels) and ``interactions``. An annotation holds one
+relation per frame: ``relation_sub_category_id`` where the track is the subject, ``relation_obj_category_id``
+where it is the object, -1 for none. What that cannot say (several interactions at once, intervals in which
+nobody is visible, which subject belongs to which object) stands in an additional list ``events``; the reader
+takes it where it is and derives events from runs of equal relation ids where it is not.
 """
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from dataset_script.records import InteractionRecord, TargetRecord, VideoRecord
-from modeling_semtrack.files import atomic_path
+
+from .json_lists import ByVideo, scan_lists
+from .reading import Broken, SourceError, contents, expect_folder, pick_splits, read_each, tolerating
+from .semtrack_writer import NONE, REQUIRED_LISTS, UNNAMED, write_semtrack
+
+__all__ = ["read_semtrack", "read_semtrack_folder", "write_semtrack"]
 
 SOURCE = "semtrack"
-NONE = -1
-UNNAMED = "unknown"  # the category of a track without a class name
-REQUIRED_LISTS = ("videos", "images", "tracks", "categories", "annotations")
+SPLITS = ("train", "validation", "test")
+SHARED_LISTS = ("videos", "categories", "interactions")
+VIDEO_LISTS = ("images", "tracks", "annotations", "events")
+
+
+def read_semtrack_folder(data_dir: str | Path, split: str | None = None, broken: list[Broken] | None = None,
+                         fps: float | None = None) -> Iterator[VideoRecord]:  # fmt: skip
+    """Streams the videos of annotation files in the SemTrack layout.
+
+    No more than the annotations of one video (and where those of the others lie) are in memory.
+
+    Args:
+        data_dir: The annotation file, or the folder with one per split (see above).
+        split: ``"train"``, ``"validation"`` or ``"test"``, or None for all. In a file whose name tells no
+            split, a video belongs to the one that its ``metadata["split"]`` names.
+        broken: None to raise at the first broken file or video, or the list that collects them.
+        fps: Frame rate of the videos that do not name their own.
+
+    Yields:
+        One record per video, in the files' order.
+
+    Raises:
+        SourceError: If there is no annotation file, or (with ``broken`` None) one is broken.
+        ValueError: If ``split`` is none of the names.
+    """
+    pick_splits(split, dict.fromkeys(SPLITS))
+    for path in _annotation_files(Path(data_dir)):
+        named = _split_of(path)
+        if split is not None and named not in (None, split):
+            continue
+        for record in _stream(path, fps, broken):
+            if split is None or named == split or record.metadata.get("split") == split:
+                yield record
 
 
 def read_semtrack(annotation_path: str | Path, fps: float | None = None) -> list[VideoRecord]:
@@ -41,97 +83,159 @@ def read_semtrack(annotation_path: str | Path, fps: float | None = None) -> list
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is not JSON, misses a list, refers to something it does not hold, or holds a
+        SourceError: If the file is not JSON, misses a list, refers to something it does not hold, or holds a
             video without a frame rate and ``fps`` is None.
     """
     path = Path(annotation_path)
     if not path.is_file():
         raise FileNotFoundError(f"no annotation file at '{path}'")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"'{path}' is not a JSON file: {error}") from error
-    missing = [name for name in REQUIRED_LISTS if not isinstance(data, dict) or name not in data]
-    if missing:
-        raise ValueError(f"'{path}' is not in the SemTrack layout: it has no list {missing}")
-    try:
-        return _Reader(data, fps).records()
-    except KeyError as error:
-        raise ValueError(f"'{path}' refers to an id or field that it does not hold: {error}") from error
+    return list(_stream(path, fps, None))
+
+
+def _annotation_files(data: Path) -> list[Path]:
+    if data.is_file():
+        return [data]
+    what = "SemTrack annotations (train.json, validation.json, test.json)"
+    folder = expect_folder(data, what)
+    annotations = folder / "annotations"
+    files = sorted((annotations if annotations.is_dir() else folder).glob("*.json"))
+    if not files:
+        raise SourceError(folder, f"expected {what}, found {contents(folder)}; give the folder that holds them")
+    return files
+
+
+def _split_of(path: Path) -> str | None:
+    """The split that a file's name tells."""
+    found = re.search(r"(?:^|[^a-z])(train|val|validation|test)$", path.stem.lower())
+    return {"val": "validation"}.get(found[1], found[1]) if found else None
+
+
+def _stream(path: Path, fps: float | None, broken: list[Broken] | None) -> Iterator[VideoRecord]:
+    with tolerating(broken, path):
+        reader = _Reader(path, fps)
+        yield from read_each(reader.videos, reader.record, broken, lambda video: f"'{path}', video {_name(video)}")
+
+
+def _name(video: Mapping[str, Any]) -> str:
+    return repr(video.get("name", video.get("id")))
 
 
 class _Reader:
-    """Indexes of one annotation file."""
+    """Indexes of one annotation file: small lists whole, long ones by where each video's rows lie."""
 
-    def __init__(self, data: Mapping[str, Any], fps: float | None) -> None:
-        self.data, self.fps = data, fps
-        self.categories = {c["id"]: None if c["name"] == UNNAMED else c["name"] for c in data["categories"]}
-        self.interactions = {i["id"]: i["name"] for i in data.get("interactions", ())}
-        self.frame_of = {image["id"]: image["frame_index"] for image in data["images"]}
-        self.images = _grouped(data["images"], "video_id")
-        self.annotations = _grouped(data["annotations"], "track_id")
-        self.tracks = _grouped(data["tracks"], "video_id")
-        self.local = {track["id"]: track.get("track_id", track["id"]) for track in data["tracks"]}
-        self.events = _grouped(data["events"], "video_id") if "events" in data else None
+    def __init__(self, path: Path, fps: float | None) -> None:
+        self.path, self.fps = path, fps
+        self.lists = {name: ByVideo(path) for name in (*SHARED_LISTS, *VIDEO_LISTS)}
+        found = self._index()
+        missing = [name for name in REQUIRED_LISTS if name not in found]
+        if missing:
+            raise SourceError(path, f"not in the SemTrack layout: it has no list {missing}")
+        self.has_events = "events" in found
+        try:
+            self.videos = self.lists["videos"].rows(None)
+            self.categories = {c["id"]: _category(c) for c in self.lists["categories"].rows(None)}
+            self.interactions = {i["id"]: i["name"] for i in self.lists["interactions"].rows(None)}
+            self._check_videos({video["id"] for video in self.videos})
+        except KeyError as error:
+            raise SourceError(path, f"a video, category or interaction misses the field {error}") from error
 
-    def records(self) -> list[VideoRecord]:
-        return [self._record(video) for video in self.data["videos"]]
+    def _index(self) -> set[str]:
+        """Notes where everything lies; gives the names of the lists."""
+        found: set[str] = set()
+        for name, value, begin, end in scan_lists(self.path, found):
+            if name not in self.lists:
+                continue
+            if not isinstance(value, dict) or (name in VIDEO_LISTS and "video_id" not in value):
+                kind = "an object" if name in SHARED_LISTS else "an object with 'video_id'"
+                raise SourceError(f"'{self.path}', byte {begin}", f"expected {kind} in '{name}', got {value!r:.80}")
+            self.lists[name].add(value["video_id"] if name in VIDEO_LISTS else None, begin, end)
+        return found
 
-    def _record(self, video: Mapping[str, Any]) -> VideoRecord:
-        tracks, images = self.tracks.get(video["id"], []), self.images.get(video["id"], [])
+    def _check_videos(self, known: set[Any]) -> None:
+        for name in VIDEO_LISTS:
+            unknown = [video for video in self.lists[name] if video not in known]
+            if unknown:
+                raise SourceError(self.path, f"'{name}' refers to a video that 'videos' does not hold: {unknown[0]}")
+
+    def record(self, video: Mapping[str, Any]) -> VideoRecord:
+        """Reads one video."""
+        try:
+            rows = {name: self.lists[name].rows(video["id"]) for name in VIDEO_LISTS}
+            return _VideoReader(self, video, rows).record()
+        except KeyError as error:
+            place = f"'{self.path}', video {_name(video)}"
+            raise SourceError(place, f"refers to an id or field that it does not hold: {error}") from error
+
+
+class _VideoReader:
+    """The rows of one video."""
+
+    def __init__(self, file: _Reader, video: Mapping[str, Any], rows: Mapping[str, list[dict[str, Any]]]) -> None:
+        self.file, self.video, self.rows = file, video, rows
+        self.frame_of = {image["id"]: image["frame_index"] for image in rows["images"]}
+        self.local = {track["id"]: track.get("track_id", track["id"]) for track in rows["tracks"]}
+        self.annotations: dict[Any, list[Mapping[str, Any]]] = {track: [] for track in self.local}
+        for row in rows["annotations"]:
+            self.annotations[row["track_id"]].append(row)
+
+    def record(self) -> VideoRecord:
+        """The video as a record."""
+        video, images = self.video, self.rows["images"]
         size = video if "width" in video or not images else images[0]
-        fps = video.get("fps", self.fps)
+        fps = video.get("fps", self.file.fps)
         if fps is None:
             raise ValueError(f"video '{video['name']}' names no frame rate; say which it has (fps=...)")
+        frames = sorted(self.frame_of.values())
         return VideoRecord(
             video_id=str(video["name"]),
             file_name=video.get("file_name", str(video["name"])),
             width=size["width"],
             height=size["height"],
             fps=fps,
-            num_frames=video.get("num_frames") or max((i["frame_index"] for i in images), default=-1) + 1,
-            targets=[self._target(track) for track in tracks],
-            interactions=self._interactions(video, tracks),
+            num_frames=video.get("num_frames") or (frames[-1] + 1 if frames else 0),
+            targets=[self._target(track) for track in self.rows["tracks"]],
+            interactions=self._interactions(),
             prompt=video.get("lang") or None,
             source=video.get("source", SOURCE),
             metadata=video.get("metadata", {}),
+            annotated_frames=tuple(frames),
         )
 
     def _target(self, track: Mapping[str, Any]) -> TargetRecord:
-        annotations = self.annotations.get(track["id"], [])
+        annotations = self.annotations[track["id"]]
         main = track.get("main_object", any(a.get("main_object", 0) for a in annotations))
         boxes = {self.frame_of[a["image_id"]]: a["bbox"] for a in annotations}
-        return TargetRecord(self.local[track["id"]], self.categories[track["category_id"]], boxes, bool(main))
+        category = self.file.categories[track["category_id"]]
+        return TargetRecord(self.local[track["id"]], category, boxes, bool(main))
 
-    def _interactions(self, video: Mapping[str, Any], tracks: Sequence[Mapping[str, Any]]) -> list | None:
-        if not video.get("interactions_annotated", True):
+    def _interactions(self) -> list[InteractionRecord] | None:
+        if not self.video.get("interactions_annotated", True):
             return None
-        if self.events is not None:
+        if self.file.has_events:
             return [
                 InteractionRecord(self.local[e["subject_track_id"]], e["interaction"],
                                   None if e["object_track_id"] is None else self.local[e["object_track_id"]],
                                   e["start_frame"], e["end_frame"])
-                for e in self.events.get(video["id"], [])
+                for e in self.rows["events"]
             ]  # fmt: skip
-        annotations = {t["id"]: self.annotations.get(t["id"], []) for t in tracks}
-        if not any("relation_sub_category_id" in a for rows in annotations.values() for a in rows):
+        if not any("relation_sub_category_id" in a for a in self.rows["annotations"]):
             return None
-        return self._derived(annotations)
+        return self._derived()
 
-    def _derived(self, annotations: Mapping[Any, Sequence[Mapping[str, Any]]]) -> list[InteractionRecord]:
+    def _derived(self) -> list[InteractionRecord]:
         """Events from runs of equal relation ids."""
         acted_on: dict[Any, dict[int, int]] = {
             track: {self.frame_of[a["image_id"]]: a.get("relation_obj_category_id", NONE) for a in rows}
-            for track, rows in annotations.items()
+            for track, rows in self.annotations.items()
         }
         events = []
-        for subject, rows in annotations.items():
+        for subject, rows in self.annotations.items():
             for (interaction, named), start, end in _runs(self._relations(rows)):
                 objects = named or tuple(
                     other for other, relations in acted_on.items()
                     if other != subject and any(relations.get(f) == interaction for f in range(start, end))
                 )  # fmt: skip
-                name = self.interactions.get(interaction, str(interaction))
+                name = self.file.interactions.get(interaction, str(interaction))
                 for other in objects or (None,):
                     local = None if other is None else self.local[other]
                     events.append(InteractionRecord(self.local[subject], name, local, start, end))
@@ -156,144 +260,6 @@ def _runs(frames: Sequence[tuple[int, tuple[int, tuple]]]) -> list[tuple[tuple[i
     return runs
 
 
-def write_semtrack(records: Iterable[VideoRecord], path: str | Path, *, categories: Sequence[str] = (),
-                   interactions: Sequence[str] = (), description: str = "") -> None:  # fmt: skip
-    """Writes records as one annotation file in the SemTrack layout; :func:`read_semtrack` gives them back.
-
-    The file appears complete or not at all: it is written under a temporary name and renamed.
-
-    Args:
-        records: The videos; their ids must be unique.
-        path: The JSON file, overwritten if it exists.
-        categories: Names that get the first category ids (from 1), also if no record uses them.
-        interactions: Names that get the first interaction ids (from 0), also if no record uses them.
-        description: Goes into the file's ``info``.
-
-    Raises:
-        ValueError: If two records have the same ``video_id``.
-        OutputError: If the file cannot be written.
-    """
-    writer = _Writer(categories, interactions, description)
-    for record in records:
-        writer.add(record)
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        json.dump(writer.data, file, ensure_ascii=False, separators=(",", ":"))
-
-
-class _Writer:
-    """Collects the lists of one annotation file and counts its ids."""
-
-    def __init__(self, categories: Sequence[str], interactions: Sequence[str], description: str) -> None:
-        names = (*REQUIRED_LISTS, "interactions", "events")
-        self.data: dict[str, Any] = {"info": {"description": description, "version": "1.0"}}
-        self.data.update({name: [] for name in names})
-        self.categories: dict[str | None, int] = {}
-        self.interactions: dict[str, int] = {}
-        self.names: set[str] = set()
-        for name in categories:
-            self._category(name)
-        for name in interactions:
-            self._interaction(name)
-
-    def add(self, record: VideoRecord) -> None:
-        """Adds one video with all its rows."""
-        if record.video_id in self.names:
-            raise ValueError(f"video ids must be unique within a file, got '{record.video_id}' twice")
-        self.names.add(record.video_id)
-        video_id, first_image = len(self.names), len(self.data["images"]) + 1
-        self.data["videos"].append(
-            {
-                "id": video_id,
-                "name": record.video_id,
-                "file_name": record.file_name,
-                "width": record.width,
-                "height": record.height,
-                "fps": record.fps,
-                "num_frames": record.num_frames,
-                "lang": record.prompt or "",
-                "neg_category_ids": [],
-                "not_exhaustive_category_ids": [],
-                "interactions_annotated": record.interactions is not None,
-                "source": record.source,
-                "metadata": record.metadata,
-            }
-        )
-        self.data["images"].extend(
-            {"id": first_image + frame, "video_id": video_id, "frame_index": frame}
-            for frame in range(record.num_frames)
-        )
-        relations = self._relations(record.interactions or ())
-        tracks = {target.track_id: self._track(target, video_id) for target in record.targets}
-        for target in record.targets:
-            self._annotations(target, tracks[target.track_id], video_id, first_image, relations)
-        for event in record.interactions or ():
-            self.data["events"].append(
-                {
-                    "video_id": video_id,
-                    "subject_track_id": tracks[event.subject],
-                    "object_track_id": None if event.object is None else tracks[event.object],
-                    "interaction": event.interaction,
-                    "start_frame": event.start_frame,
-                    "end_frame": event.end_frame,
-                }
-            )
-
-    def _track(self, target: TargetRecord, video_id: int) -> int:
-        number = len(self.data["tracks"]) + 1
-        self.data["tracks"].append(
-            {
-                "id": number,
-                "video_id": video_id,
-                "category_id": self._category(target.category),
-                "track_id": target.track_id,
-                "main_object": int(target.main),
-            }
-        )
-        return number
-
-    def _annotations(self, target: TargetRecord, track: int, video_id: int, first_image: int,
-                     relations: Mapping[tuple[str, int, int], int]) -> None:  # fmt: skip
-        for frame, box in target.boxes.items():
-            self.data["annotations"].append(
-                {
-                    "id": len(self.data["annotations"]) + 1,
-                    "image_id": first_image + frame,
-                    "video_id": video_id,
-                    "track_id": track,
-                    "category_id": self._category(target.category),
-                    "bbox": list(box),
-                    "main_object": int(target.main),
-                    "relation_sub_category_id": relations.get(("subject", target.track_id, frame), NONE),
-                    "relation_obj_category_id": relations.get(("object", target.track_id, frame), NONE),
-                }
-            )
-
-    def _relations(self, events: Iterable[InteractionRecord]) -> dict[tuple[str, int, int], int]:
-        """One interaction id per role, track and frame: of several at once the one that began last."""
-        relations = {}
-        for event in sorted(events, key=lambda e: e.start_frame):
-            number = self._interaction(event.interaction)
-            for frame in range(event.start_frame, event.end_frame):
-                relations["subject", event.subject, frame] = number
-                if event.object is not None:
-                    relations["object", event.object, frame] = number
-        return relations
-
-    def _category(self, name: str | None) -> int:
-        if name not in self.categories:
-            self.categories[name] = len(self.categories) + 1
-            self.data["categories"].append({"id": self.categories[name], "name": name or UNNAMED})
-        return self.categories[name]
-
-    def _interaction(self, name: str) -> int:
-        if name not in self.interactions:
-            self.interactions[name] = len(self.interactions)
-            self.data["interactions"].append({"id": self.interactions[name], "name": name})
-        return self.interactions[name]
-
-
-def _grouped(rows: Iterable[Mapping[str, Any]], key: str) -> dict[Any, list[Mapping[str, Any]]]:
-    groups: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
-    for row in rows:
-        groups[row[key]].append(row)
-    return groups
+def _category(row: Mapping[str, Any]) -> str | None:
+    """A category's name; ``named`` tells a class called like :data:`UNNAMED` from a missing name."""
+    return row["name"] if row["name"] != UNNAMED or row.get("named") else None
