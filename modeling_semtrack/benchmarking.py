@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from dataset_script.sources.otb import BoxSequence, list_images
-from metrics.semtrack.tracking import presence_scores, tracking_scores
+from metrics.semtrack.tracking import SCORE_NAMES, presence_scores, tracking_scores
 
 from .session_semtrack import SemTrackSession
 from .trajectory import Box
@@ -101,7 +101,7 @@ def evaluate_tracker(
 
     Returns:
         `targets` (scores per sequence) and `mean` (their mean): `ao`, `auc`, `sr50`, `sr75`, `precision20`,
-        and `fps` of the tracker alone; `presence` per sequence where the target is absent at times.
+        `norm_precision` and `fps` of the tracker alone; `presence` per sequence where the target is absent at times.
     """
     targets = {}
     for sequence in sequences:
@@ -111,7 +111,7 @@ def evaluate_tracker(
         targets[sequence.name] = {**tracking_scores(predicted, truth), "fps": (len(truth) - 1) / seconds}
         if np.isnan(truth[:, 0]).any():
             targets[sequence.name]["presence"] = presence_scores(~np.isnan(predicted[:, 0]), truth)
-    names = ("ao", "auc", "sr50", "sr75", "precision20", "fps")
+    names = (*SCORE_NAMES, "fps")
     return {"mean": {n: float(np.mean([t[n] for t in targets.values()])) for n in names}, "targets": targets}
 
 

@@ -256,7 +256,7 @@ def test_benchmark_prints_one_json_object(run, tmp_path):
     code, out, err = run(*BENCHMARK, "--dtype", "bfloat16")
     scores = json.loads(out)
     assert (code, err) == (0, "") and list(scores["semtrack"]["targets"]) == ["a", "b"]
-    assert set(scores["semtrack"]["mean"]) == {"ao", "auc", "sr50", "sr75", "precision20", "fps"}
+    assert set(scores["semtrack"]["mean"]) == {"ao", "auc", "sr50", "sr75", "precision20", "norm_precision", "fps"}
     assert scores["threads"] >= 1 and (scores["dtype"], scores["semantic_stride"]) == ("bfloat16", 0)
     arguments = ["--include", "WORLD/one.txt", "--output", tmp_path / "scores.json"]
     assert run(*BENCHMARK, *arguments)[:2] == (0, "")
