@@ -7,14 +7,12 @@ import os
 import sys
 import tempfile
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from itertools import combinations
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from dataset_script.sources.otb import BoxSequence, read_sequences
 from dataset_script.synthetic import SyntheticConfig, generate_video
@@ -23,6 +21,7 @@ from dataset_script.tracking_data import read_names
 
 from .benchmarking import PEERS, OpenCVTracker, SessionTracker, Tracker, evaluate_tracker
 from .checkpoint import find_checkpoint, load_checkpoint
+from .command_output import bar, check_outputs, check_writable, is_same_file, nearest_folder
 from .decoding import resolve
 from .export import dumps, export_trajectories, format_of, load_trajectories
 from .files import OutputError, atomic_path
@@ -31,26 +30,21 @@ from .rendering import render_video, save_timeline
 from .session_semtrack import SemTrackSession
 from .summary import summary
 from .trajectory import SemanticTrajectory
-from .video import OUTPUT_SUFFIXES, VideoReader, VideoWriter
+from .video import VideoReader, VideoWriter
 
 DEMO_SEED = 124  # its main subject is in plain sight from the first frame on, and does several things
 DEMO_CLIP, DEMO_RESULTS = "synthetic.mp4", ("trajectory.json", "annotated.mp4", "timeline.png")
-TIMELINE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-
-
-class _NoErrors(Exception):
-    """Ends a trial run of a writer, so that it leaves nothing."""
 
 
 def track(args: Namespace) -> int:
     """`semtrack track`: one target through one video."""
-    _check_outputs(args.video, output=args.output, render=args.render, timeline=args.timeline)
+    check_outputs(args.video, output=args.output, render=args.render, timeline=args.timeline)
     layout = args.format or (format_of(args.output) if args.output else "json")
     if args.output and layout == "csv":
-        _check_writable(args.output.with_name(f"{args.output.stem}_track.csv"))
+        check_writable(args.output.with_name(f"{args.output.stem}_track.csv"))
     frames = _open_once(args.video, again=args.render is not None)
     pipe = _pipeline(args)
-    with _bar(frames and max(0, frames - args.frame), "frame", "tracking") as tick:
+    with bar(frames and max(0, frames - args.frame), "frame", "tracking") as tick:
         trajectory = pipe(
             args.video,
             box=args.box,
@@ -73,13 +67,13 @@ def track(args: Namespace) -> int:
 def benchmark(args: Namespace) -> int:
     """`semtrack benchmark`: scores of SemTrack and of OpenCV's trackers on the same sequences."""
     if args.output:
-        _check_outputs(None, output=args.output)
+        check_outputs(None, output=args.output)
     sequences = _sequences(args.sequences, args.include)
     trackers: dict[str, Tracker] = _peers(args.peers, args.nanotrack_weights)
     model, processor = load_checkpoint(find_checkpoint(args.model), args.device, getattr(torch, args.dtype))
     ours = SessionTracker(lambda: SemTrackSession(model, processor, semantic_stride=args.semantic_stride))
     trackers = {"semtrack": ours, **trackers}
-    with _bar(len(trackers) * len(sequences), "sequence", "benchmark") as tick:
+    with bar(len(trackers) * len(sequences), "sequence", "benchmark") as tick:
         scores = {name: evaluate_tracker(tracker, sequences, tick) for name, tracker in trackers.items()}
     conditions = {
         "threads": torch.get_num_threads(),
@@ -98,9 +92,9 @@ def benchmark(args: Namespace) -> int:
 
 def synthesize(args: Namespace) -> int:
     """`semtrack synthesize`: a data set of synthetic videos."""
-    _nearest_folder(args.output)
+    nearest_folder(args.output)
     config = SyntheticConfig(images=args.images, cutouts=args.cutouts)
-    with _bar(args.videos, "video", "synthesizing") as tick:
+    with bar(args.videos, "video", "synthesizing") as tick:
         annotations = write_synthetic(args.output, args.videos, args.seed, config, lambda done, total: tick(done))
     print(f"{args.videos} videos, described in {annotations}")
     return 0
@@ -117,7 +111,7 @@ def demo(args: Namespace) -> int:
         video = args.video or scratch / DEMO_CLIP
         frames = _open_once(video, again=True)
         pipe = _pipeline(args)
-        with _bar(frames, "frame", "tracking") as tick:
+        with bar(frames, "frame", "tracking") as tick:
             trajectory = pipe(video, progress=tick, **prompt)
         export_trajectories([trajectory], scratch / DEMO_RESULTS[0])
         _draw(video, trajectory, *(scratch / name for name in DEMO_RESULTS[1:]), frames)
@@ -147,7 +141,7 @@ def _draw(
     video: str | Path, trajectory: SemanticTrajectory, render: Path | None, timeline: Path | None, frames: int | None
 ) -> None:
     if render:
-        with _bar(frames, "frame", "drawing") as tick:
+        with bar(frames, "frame", "drawing") as tick:
             render_video(video, [trajectory], render, progress=tick)
     if timeline:
         save_timeline([trajectory], timeline)
@@ -190,7 +184,7 @@ def _make_demo_clip(path: Path) -> dict:
     """Writes the demo's clip; the prompt that names its main subject."""
     config = SyntheticConfig()
     record, frames = generate_video(config, DEMO_SEED)
-    with VideoWriter(path, config.fps) as writer, _bar(record.num_frames, "frame", "synthesizing") as tick:
+    with VideoWriter(path, config.fps) as writer, bar(record.num_frames, "frame", "synthesizing") as tick:
         for index, frame in enumerate(frames):
             writer.write(frame, index / config.fps)
             tick(index)
@@ -198,51 +192,9 @@ def _make_demo_clip(path: Path) -> dict:
     return {"box": main.boxes[0], "category": main.category}
 
 
-def _check_outputs(video: str | None, **outputs: Path | None) -> None:
-    """Everything about the names of outputs that would otherwise show when the work is done.
-
-    Args:
-        video: What is read.
-        outputs: What will be written, by the name of its option.
-
-    Raises:
-        ValueError: If a file cannot be written, has a suffix that its writer does not know, is the video
-            itself, or is named twice.
-    """
-    given = {option: path for option, path in outputs.items() if path is not None}
-    suffixes = {"render": OUTPUT_SUFFIXES, "timeline": TIMELINE_SUFFIXES}
-    for option, path in given.items():
-        if option in suffixes and path.suffix.lower() not in suffixes[option]:
-            raise ValueError(f"--{option} must be a name that ends in {', '.join(suffixes[option])}, got '{path}'")
-        if _is_same_file(path, video):
-            raise ValueError(f"--{option} must not be the video itself, got '{path}'; choose another name")
-        _check_writable(path)
-    for (one, path), (other, same) in combinations(given.items(), 2):
-        if os.path.realpath(path) == os.path.realpath(same):
-            raise ValueError(f"--{one} and --{other} must be two files, got '{path}' for both")
-
-
-def _is_same_file(path: Path, video: str | None) -> bool:
-    return video is not None and path.exists() and os.path.exists(video) and path.samefile(video)
-
-
-def _check_writable(path: Path) -> None:
-    with suppress(_NoErrors), atomic_path(path):
-        raise _NoErrors
-
-
-def _nearest_folder(folder: Path) -> Path:
-    """The folder, or the nearest one above it that exists; one that files cannot be put into is refused."""
-    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        why = "is not writable" if nearest.is_dir() else "is a file"
-        raise OutputError(f"cannot write to folder '{folder}': '{nearest}' {why}; choose another --output")
-    return nearest
-
-
 def _check_demo_folder(folder: Path, video: str | None) -> None:
     """A demo replaces what an earlier one wrote, and nothing else."""
-    _nearest_folder(folder)
+    nearest_folder(folder)
     names = DEMO_RESULTS if video else (*DEMO_RESULTS, DEMO_CLIP)
     present = [name for name in names if os.path.lexists(folder / name)]
     if not present:
@@ -254,33 +206,16 @@ def _check_demo_folder(folder: Path, video: str | None) -> None:
             f"'{folder}' holds {', '.join(present)}, which no demo wrote; choose another --output"
         ) from None
     for path in (folder / name for name in present):
-        if _is_same_file(path, video):
+        if is_same_file(path, video):
             raise ValueError(f"the video '{video}' is what the demo would replace; choose another --output")
-        _check_writable(path)
+        check_writable(path)
 
 
 @contextmanager
 def _moved_together(folder: Path) -> Iterator[Path]:
     """A folder to write to, whose files move into `folder` when the block ends well and vanish otherwise."""
-    with tempfile.TemporaryDirectory(dir=_nearest_folder(folder), prefix=".semtrack-") as scratch:
+    with tempfile.TemporaryDirectory(dir=nearest_folder(folder), prefix=".semtrack-") as scratch:
         yield Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         for path in sorted(Path(scratch).iterdir(), key=lambda path: path.name != DEMO_RESULTS[0]):
             os.replace(path, folder / path.name)  # the trajectory first: it tells that a demo was here
-
-
-@contextmanager
-def _bar(total: int | None, unit: str, title: str) -> Iterator[Callable[[object], None]]:
-    """A function that counts one step on a progress bar; the bar appears with the first one, on terminals only."""
-    bars: list[tqdm] = []
-
-    def tick(_: object) -> None:
-        if not bars:
-            bars.append(tqdm(total=total, unit=unit, desc=title, disable=None, file=sys.stderr))
-        bars[0].update()
-
-    try:
-        yield tick
-    finally:
-        for bar in bars:
-            bar.close()

@@ -21,7 +21,7 @@ from metrics.semtrack.st_map import PARTS, st_map
 from metrics.semtrack.st_map_files import read_predictions, read_truth
 
 from .checkpoint import find_checkpoint, load_checkpoint
-from .commands import _bar, _check_outputs
+from .command_output import bar, check_outputs
 from .evaluation import annotated_interactions, check_videos, comparable, evaluate_videos
 from .files import atomic_path
 from .session_semtrack import SemTrackSession
@@ -67,7 +67,7 @@ def evaluate(args: Namespace) -> int:
         return SemTrackSession(model, processor, semantic_stride=args.semantic_stride, first_frame=first_frame)
 
     stride = new_session(0).stride
-    with _bar(sum(record.num_frames for record in records), "frame", "tracking") as tick:
+    with bar(sum(record.num_frames for record in records), "frame", "tracking") as tick:
         evaluation = evaluate_videos(records, args.videos, new_session, tick)
     if args.predictions_output:
         _write_lines(evaluation.predictions, args.predictions_output)
@@ -89,7 +89,7 @@ def evaluate(args: Namespace) -> int:
 def _check_evaluation_files(args: Namespace) -> None:
     """What would otherwise show when the videos have been tracked."""
     files = {"output": args.output, "table": args.table, "figure": args.figure}
-    _check_outputs(None, **files, **{"predictions-output": args.predictions_output})
+    check_outputs(None, **files, **{"predictions-output": args.predictions_output})
     if args.figure:
         check_figure(args.figure)
 
@@ -101,7 +101,7 @@ def _scores(predictions: list[dict], references: list[dict], metrics: Sequence[s
         logger.warning("no confidence intervals: they need at least 2 videos")
         with_interval = []
     steps = len(metrics) + (RESAMPLES + 1 if with_interval else 0)
-    with _bar(steps, "step", "scoring") as tick:
+    with bar(steps, "step", "scoring") as tick:
         return score_rows(
             predictions,
             references,

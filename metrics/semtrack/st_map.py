@@ -1,4 +1,4 @@
-"""ST-mAP and MTI, the scores of semantic tracking (SemTrack, Wang et al., CVPR 2024), with TrackMAP, HOTA, CLEAR and
+"""ST-mAP and MTI, the scores of semantic tracking (SemTrack, Wang et al., ECCV 2024), with TrackMAP, HOTA, CLEAR and
 Identity, as the authors compute them and as they should be.
 
 ``mode="official"`` gives the numbers of the authors' code (github.com/sutdcv/SemTrack, branch ``eval``, a fork of

@@ -1,5 +1,5 @@
 """Average precision of whole tracks: TrackMAP (TAO, Dave et al., ECCV 2020), and ST-mAP, which also asks whether the
-relations are right (SemTrack, Wang et al., CVPR 2024).
+relations are right (SemTrack, Wang et al., ECCV 2024).
 
 Tracks of one class in one video are matched greedily, the best score first, by their spatio-temporal IoU.
 """
