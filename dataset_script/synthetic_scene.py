@@ -11,12 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 from scipy.ndimage import gaussian_filter1d
 
-from dataset_script.synthetic_sprites import BORDER
+from dataset_script.synthetic_places import MARGIN, PlaceType, cover
+from dataset_script.synthetic_sprites import Picture
 from dataset_script.synthetic_stage import Entity, Stage
 from modeling_semtrack.trajectory import Box
 
@@ -38,6 +40,7 @@ class Look:
         blur: Radius of the lens blur in pixels.
         noise: Standard deviation of the sensor noise in grey levels.
         shadows: Whether entities cast a shadow on the ground.
+        weather: "", "rain" or "snow".
     """
 
     camera: str
@@ -48,10 +51,11 @@ class Look:
     blur: float
     noise: float
     shadows: bool
+    weather: str = ""
 
 
-def random_look(rng: np.random.Generator) -> Look:
-    """A random look; about a third of the videos have a static camera."""
+def random_look(place: PlaceType, rng: np.random.Generator) -> Look:
+    """A random look that suits the place; about a third of the videos have a static camera."""
     zoom = (1.0, 1.0)
     if rng.random() < 0.4:
         zoom = (1.0, rng.uniform(1.05, 1.3))
@@ -60,11 +64,12 @@ def random_look(rng: np.random.Generator) -> Look:
         camera=str(rng.choice(CAMERAS, p=(0.35, 0.3, 0.35))),
         shake=float(rng.uniform(0.4, 3.0)) if rng.random() < 0.5 else 0.0,
         zoom=zoom,
-        gain=(rng.uniform(0.75, 1.2), rng.uniform(-20, 20)),
+        gain=(place.gain[0] * rng.uniform(0.75, 1.2), place.gain[1] + rng.uniform(-20, 20)),
         flicker=(rng.uniform(0.0, 0.15), rng.uniform(0.05, 0.4)),
         blur=float(rng.uniform(0.4, 1.2)) if rng.random() < 0.35 else 0.0,
         noise=float(rng.uniform(0.5, 7.0)) if rng.random() < 0.7 else 0.0,
         shadows=bool(rng.random() < 0.7),
+        weather=place.weather,
     )
 
 
@@ -111,7 +116,7 @@ class Scene:
 
     Args:
         stage: The stage, already played.
-        background: Photo that becomes the backdrop, RGB.
+        background: The backdrop, RGB; scaled to cover the stage with its margins if need be.
         camera: View centre and zoom per frame, ``[num_frames, 3]``.
         look: Light, blur, noise, shadows.
         width: Width of the frames in pixels.
@@ -123,9 +128,9 @@ class Scene:
                  height: int, seed: int) -> None:  # fmt: skip
         self.stage, self.camera, self.look, self.width, self.height = stage, camera, look, width, height
         self.seed = seed
-        self.margin = (0.1 * width, 0.1 * height)
-        size = (round(stage.width + 2 * self.margin[0]), round(1.2 * height))
-        self.background = _cover(background, size)
+        self.margin = (MARGIN * width, MARGIN * height)
+        size = (round(stage.width + 2 * self.margin[0]), round(height + 2 * self.margin[1]))
+        self.background = background if background.size == size else cover(background, size)
         self._shadow = _shadow_mask()
 
     def boxes(self) -> dict[int, dict[int, Box]]:
@@ -141,9 +146,8 @@ class Scene:
                 if patch is None:
                     found.append((-1, (0, 0, 0, 0), 1.0))
                     continue
-                (left, top, right, bottom), coefficients, area = patch
-                alpha = entity.sprite.layers[entity.poses[frame].image][1]
-                mask = np.asarray(_warp(alpha, (right - left, bottom - top), coefficients)) > 127
+                (left, top, right, bottom), coefficients, area, look = patch
+                mask = np.asarray(_warp(look.alpha, (right - left, bottom - top), coefficients)) > 127
                 owner[top:bottom, left:right][mask] = number
                 found.append((-1 if entity.track_id is None else entity.track_id, _tight(mask, left, top), area))
             seen = np.bincount(owner.ravel(), minlength=len(order) + 1)[1:]
@@ -155,29 +159,28 @@ class Scene:
     def frames(self) -> Iterator[np.ndarray]:
         """Renders the frames one by one: uint8 ``[height, width, 3]``, RGB."""
         rng = np.random.default_rng(self.seed)
-        grain = rng.standard_normal((self.height + 32, self.width + 32, 3), dtype=np.float32) * self.look.noise
+        overlay = _Weather(self.look, self.width, self.height, self.stage.dt, rng)
         phase = rng.uniform(0, 2 * math.pi)
+        gain, offset = self.look.gain
+        depth, rate = self.look.flicker
+        levels = np.arange(256) - 128.0
         for frame in range(len(self.camera)):
             image = self._compose(frame)
             if self.look.blur:
                 image = image.filter(ImageFilter.GaussianBlur(self.look.blur))
-            pixels = np.asarray(image, dtype=np.float32)
-            depth, rate = self.look.flicker
-            light = self.look.gain[0] * (1 + depth * math.sin(phase + 2 * math.pi * rate * frame * self.stage.dt))
-            pixels = (pixels - 128) * light + (128 + self.look.gain[1] + 60 * (light - self.look.gain[0]))
-            if self.look.noise:
-                y, x = rng.integers(0, 32, 2)
-                pixels += grain[y : y + self.height, x : x + self.width]
-            yield np.clip(pixels, 0, 255).astype(np.uint8)
+            light = gain * (1 + depth * math.sin(phase + 2 * math.pi * rate * frame * self.stage.dt))
+            curve = np.clip(levels * light + (128 + offset + 60 * (light - gain)), 0, 255).astype(np.uint8)
+            yield np.array(overlay.add(image.point(curve.tolist() * 3), frame))
 
     def silhouette(self, entity: Entity, frame: int) -> np.ndarray:
         """Unoccluded mask of an entity in the frame, bool ``[height, width]``."""
         mask = np.zeros((self.height, self.width), bool)
         patch = self._patch(entity, frame)
         if patch is not None:
-            (left, top, right, bottom), coefficients, _ = patch
-            alpha = entity.sprite.layers[entity.poses[frame].image][1]
-            mask[top:bottom, left:right] = np.asarray(_warp(alpha, (right - left, bottom - top), coefficients)) > 127
+            (left, top, right, bottom), coefficients, _, look = patch
+            mask[top:bottom, left:right] = (
+                np.asarray(_warp(look.alpha, (right - left, bottom - top), coefficients)) > 127
+            )
         return mask
 
     def _order(self, frame: int) -> list[Entity]:
@@ -195,10 +198,9 @@ class Scene:
         for entity in order:
             patch = self._patch(entity, frame)
             if patch is not None:
-                (x0, y0, x1, y1), coefficients, _ = patch
-                colour, alpha = entity.sprite.layers[entity.poses[frame].image]
+                (x0, y0, x1, y1), coefficients, _, look = patch
                 size = (x1 - x0, y1 - y0)
-                image.paste(_warp(colour, size, coefficients), (x0, y0), _warp(alpha, size, coefficients))
+                image.paste(_warp(look.colour, size, coefficients), (x0, y0), _warp(look.alpha, size, coefficients))
         return image
 
     def _cast_shadow(self, image: Image.Image, entity: Entity, frame: int) -> None:
@@ -218,22 +220,20 @@ class Scene:
         v = (y - lift - cy) * zoom + 0.5 * self.height
         return u, v, zoom * self.stage.scale(y)
 
-    def _patch(self, entity: Entity, frame: int) -> tuple[tuple[int, int, int, int], tuple[float, ...], float] | None:
-        """Where the entity lands: pixel rectangle, affine map from it into the sprite, silhouette area."""
+    def _patch(self, entity: Entity, frame: int) -> _Patch | None:
+        """Where the entity lands in the frame; None where that is outside."""
         pose, sprite = entity.poses[frame], entity.sprite
+        look = sprite.picture(pose.image)
         x, y, scale = self._project(pose.x, pose.y, pose.lift, frame)
         sx, sy = scale * pose.stretch, scale / pose.stretch
         y -= sprite.pivot * sy
         angle = math.radians(pose.lean)
         cos, sin = math.cos(angle), math.sin(angle)
-        # sprite coordinates relative to the pivot -> pixels: rotate(flip-and-scale(u, v))
+        # picture coordinates relative to the pivot -> pixels: rotate(flip-and-scale(u, v))
         a, b, c, d = cos * sx * pose.facing, -sin * sy, sin * sx * pose.facing, cos * sy
-        half, above, below = (
-            0.5 * sprite.width + BORDER,
-            sprite.height - sprite.pivot + BORDER,
-            sprite.pivot + BORDER,
-        )
-        corners = [(a * u + b * v, c * u + d * v) for u in (-half, half) for v in (-above, below)]
+        u0, v0 = look.foot[0], look.foot[1] - sprite.pivot
+        u1, v1 = look.alpha.width - u0, look.alpha.height - v0
+        corners = [(a * u + b * v, c * u + d * v) for u in (-u0, u1) for v in (-v0, v1)]
         left = max(0, math.floor(x + min(p[0] for p in corners)))
         right = min(self.width, math.ceil(x + max(p[0] for p in corners)))
         top = max(0, math.floor(y + min(p[1] for p in corners)))
@@ -243,8 +243,72 @@ class Scene:
         det = a * d - b * c
         ia, ib, ic, id_ = d / det, -b / det, -c / det, a / det
         ox, oy = left - x, top - y
-        coefficients = (ia, ib, ia * ox + ib * oy + half, ic, id_, ic * ox + id_ * oy + above)
-        return (left, top, right, bottom), coefficients, sprite.areas[pose.image] * sx * sy
+        coefficients = (ia, ib, ia * ox + ib * oy + u0, ic, id_, ic * ox + id_ * oy + v0)
+        return _Patch((left, top, right, bottom), coefficients, look.area * sx * sy, look)
+
+
+class _Patch(NamedTuple):
+    """Where a picture lands: pixel rectangle, affine map from it into the picture, silhouette area there."""
+
+    rectangle: tuple[int, int, int, int]
+    coefficients: tuple[float, ...]
+    area: float
+    look: Picture
+
+
+class _Weather:
+    """Sensor noise, rain and snow over finished frames."""
+
+    def __init__(self, look: Look, width: int, height: int, dt: float, rng: np.random.Generator) -> None:
+        self.size, self.dt, self.rng = (width, height), dt, rng
+        self.grain: Image.Image | None = None
+        if look.noise:
+            grain = rng.standard_normal((height + 32, width + 32, 3), dtype=np.float32) * look.noise
+            self.grain = Image.fromarray(np.clip(128.5 + grain, 0, 255).astype(np.uint8))
+        self.falling = {"rain": _rain, "snow": _snow}[look.weather](width, height, rng) if look.weather else []
+
+    def add(self, image: Image.Image, frame: int) -> Image.Image:
+        """The image with this frame's weather and noise."""
+        width, height = self.size
+        for layer, speed, wind in self.falling:
+            y = height - 1 - round(frame * self.dt * speed) % height
+            x = round(wind * frame * self.dt) % width
+            image = ImageChops.add(image, layer.crop((x, y, x + width, y + height)))
+        if self.grain is not None:
+            y, x = (int(v) for v in self.rng.integers(0, 32, 2))
+            image = ImageChops.add(image, self.grain.crop((x, y, x + width, y + height)), 1.0, -128)
+        return image
+
+
+def _rain(width: int, height: int, rng: np.random.Generator) -> list[tuple[Image.Image, float, float]]:
+    """Layers that repeat after the frame's size in both directions, with their speeds in pixels per second."""
+    layers = []
+    for share, level in ((0.0012, 60), (0.0006, 105)):
+        drops = Image.new("L", (width, height))
+        draw = ImageDraw.Draw(drops)
+        for x, y in rng.uniform(0, 1, (round(share * width * height), 2)):
+            length = rng.uniform(0.03, 0.07) * height
+            draw.line((x * width, y * height, x * width + 0.15 * length, y * height + length), fill=level)
+        layers.append((_tiled(drops), rng.uniform(2.2, 3.2) * height, 0.0))
+    return layers
+
+
+def _snow(width: int, height: int, rng: np.random.Generator) -> list[tuple[Image.Image, float, float]]:
+    """Flakes near and far, as :func:`_rain`."""
+    layers = []
+    for share, radius, speed in ((0.0014, 0.8, 0.16), (0.0005, 1.6, 0.3)):
+        flakes = Image.new("L", (width, height))
+        draw = ImageDraw.Draw(flakes)
+        for x, y in rng.uniform(0, 1, (round(share * width * height), 2)):
+            size = radius * height / 240 + 0.3
+            draw.ellipse((x * width - size, y * height - size, x * width + size, y * height + size), fill=170)
+        layers.append((_tiled(flakes), speed * height, rng.uniform(-30, 30)))
+    return layers
+
+
+def _tiled(layer: Image.Image) -> Image.Image:
+    """Two by two copies of a layer, RGB."""
+    return Image.fromarray(np.tile(np.asarray(layer)[..., None], (2, 2, 3)))
 
 
 def _warp(image: Image.Image, size: tuple[int, int], coefficients: tuple[float, ...]) -> Image.Image:
@@ -259,14 +323,6 @@ def _tight(mask: np.ndarray, left: int, top: int) -> Box:
         float(left + columns[0]), float(top + rows[0]),
         float(columns[-1] - columns[0] + 1), float(rows[-1] - rows[0] + 1),
     )  # fmt: skip
-
-
-def _cover(photo: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The middle of the photo, scaled so that it covers ``size``."""
-    scale = max(size[0] / photo.width, size[1] / photo.height)
-    w, h = min(photo.width, size[0] / scale), min(photo.height, size[1] / scale)
-    x, y = 0.5 * (photo.width - w), 0.5 * (photo.height - h)
-    return photo.resize(size, Image.Resampling.BICUBIC, box=(x, y, x + w, y + h))
 
 
 def _shadow_mask() -> Image.Image:

@@ -15,20 +15,20 @@ from dataset_script.synthetic_stage import FORESHORTENING, Entity, Script, Stage
 GRAVITY = 620.0  # pixels per second squared, at 240 pixels of frame height
 
 
-def _side(stage: Stage, subject: Entity, obj: Entity) -> int:
+def side_of(stage: Stage, subject: Entity, obj: Entity) -> int:
     """1 where the subject is to the right of the object, -1 where it is to the left."""
     return 1 if subject.x >= obj.x else -1
 
 
-def _turn_to(subject: Entity, obj: Entity) -> None:
+def turn_to(subject: Entity, obj: Entity) -> None:
     if abs(obj.x - subject.x) > 1:
         subject.facing = 1 if obj.x > subject.x else -1
 
 
 def approach(stage: Stage, subject: Entity, obj: Entity, gap: float = 1.0) -> Script:
     """Walks straight to the object's side, until ``gap`` contact distances are left."""
-    side = _side(stage, subject, obj)
-    pace = subject.speed * stage.rng.uniform(0.85, 1.5)
+    side = side_of(stage, subject, obj)
+    pace = subject.speed * stage.rng.uniform(0.95, 1.7)
 
     def goal() -> tuple[float, float]:
         return obj.x + side * gap * stage.contact(subject, obj), obj.y + 1.0
@@ -38,23 +38,23 @@ def approach(stage: Stage, subject: Entity, obj: Entity, gap: float = 1.0) -> Sc
 
     with stage.event(subject, "approach", obj):
         yield from stage.walk(subject, goal, pace, until=arrived)
-    _turn_to(subject, obj)
+    turn_to(subject, obj)
 
 
 def reach(stage: Stage, subject: Entity, obj: Entity, gap: float = 1.0) -> Script:
     """Brings the subject beside the object: an approach from afar, then a short step if need be."""
     if not stage.near(subject, obj):
         yield from approach(stage, subject, obj, gap)
-    side = _side(stage, subject, obj)
+    side = side_of(stage, subject, obj)
     x, y = obj.x + side * gap * stage.contact(subject, obj), stage.clamp_y(obj.y + 1.0)
     if math.hypot(subject.x - x, subject.y - y) > 3:
         yield from stage.walk(subject, lambda: (x, y), 1.3 * subject.speed, within=2.0)
-    _turn_to(subject, obj)
+    turn_to(subject, obj)
 
 
 def move_away(stage: Stage, subject: Entity, obj: Entity) -> Script:
     """Walks off from a near object, which stays; where the stage ends, out of it."""
-    side = _side(stage, subject, obj)
+    side = side_of(stage, subject, obj)
     length = min(stage.rng.uniform(55, 150), max(55, stage.room(subject.x, side) + 30))
     goal = (subject.x + side * length, stage.clamp_y(subject.y + stage.rng.uniform(-0.35, 0.35) * length))
     pace = subject.speed * stage.rng.uniform(0.85, 1.5)
@@ -137,6 +137,26 @@ def _pursue(
         subject.halt()
 
 
+def tag_along(stage: Stage, subject: Entity, leader: Entity) -> Script:
+    """Follows a leader whom another script moves, on its trail, until it has walked and stands again."""
+    while not (leader.vx or leader.vy):
+        yield
+    trail = [(subject.x, subject.y), (leader.x, leader.y)]
+    arc = [0.0, stage.distance(subject, leader)]
+    gap, done = arc[-1], 0.0
+    with stage.event(subject, "follow", leader):
+        while leader.vx or leader.vy:
+            x, y = trail[-1]
+            arc.append(arc[-1] + math.hypot(leader.x - x, (leader.y - y) / FORESHORTENING))
+            trail.append((leader.x, leader.y))
+            done = max(done, arc[-1] - gap)
+            points = np.asarray(trail)
+            x, y = (float(np.interp(done, arc, points[:, axis])) for axis in (0, 1))
+            stage.velocity(subject, (x - subject.x) / stage.dt, (y - subject.y) / stage.dt)
+            yield
+    subject.halt()
+
+
 def _inside(stage: Stage, entity: Entity, heading: float) -> float:
     """Turns a heading towards the middle of the stage where it would soon leave it."""
     ahead_x = entity.x + 40 * math.cos(heading)
@@ -149,7 +169,7 @@ def _inside(stage: Stage, entity: Entity, heading: float) -> float:
 
 
 def push(stage: Stage, subject: Entity, obj: Entity) -> Script:
-    """In contact behind the object, both move from the subject towards the object."""
+    """In contact behind the object, both move from the subject towards it; with an animal this is leading it."""
     yield from _shove(stage, subject, obj, "push")
 
 
@@ -161,11 +181,13 @@ def pull(stage: Stage, subject: Entity, obj: Entity) -> Script:
 def _shove(stage: Stage, subject: Entity, obj: Entity, name: str) -> Script:
     yield from reach(stage, subject, obj)
     sign = 1 if name == "push" else -1
-    direction = -sign * _side(stage, subject, obj)
+    direction = -sign * side_of(stage, subject, obj)
     if stage.room(obj.x, direction) < 30:  # no room that way: the other interaction of the pair
         name, sign, direction = ("pull", -1, -direction) if name == "push" else ("push", 1, -direction)
-    subject.reaching, obj.busy = True, True
-    yield from stage.stand(stage.rng.uniform(0.1, 0.3))
+    if obj.sprite.category == "animal":
+        name, obj.facing = "lead", direction
+    obj.busy = True
+    yield from stage.gesture(subject, "reach", stage.rng.uniform(0.15, 0.3))
     pace = subject.speed * stage.rng.uniform(0.55, 1.0)
     seconds = min(stage.rng.uniform(0.8, 2.2), (stage.room(obj.x, direction) + 25) / pace)
     drift = stage.rng.uniform(-0.12, 0.12) * pace
@@ -181,7 +203,8 @@ def _shove(stage: Stage, subject: Entity, obj: Entity, name: str) -> Script:
                 stage.velocity(obj, speed, dy, turn=False)
                 yield
     finally:
-        subject.reaching, obj.busy, subject.lean = False, False, 0.0
+        obj.busy, subject.lean = False, 0.0
+        stage.relax(subject)
         subject.halt()
         obj.halt()
 
@@ -190,20 +213,20 @@ def pick_up(stage: Stage, subject: Entity, obj: Entity) -> Script:
     """Standing by it, the subject takes the object from the ground to its carrying place."""
     yield from reach(stage, subject, obj, gap=0.85)
     steps = stage.frames(stage.rng.uniform(0.4, 0.8))
-    x, y = obj.x, obj.y
-    subject.reaching = obj.busy = True
+    x, y, low = obj.x, obj.y, obj.lift
+    obj.busy = True
+    subject.gesture = "bend"
     subject.holding = obj  # the carrying place depends on the load
     front, lift = stage.carry_place(subject)
     subject.holding = None
     with stage.event(subject, "pick up", obj):
         for frame in range(steps):
             share = smooth((frame + 1) / steps)
-            subject.lean = 14 * subject.facing * math.sin(math.pi * share)
+            subject.extent = min(1.0, 1.4 * math.sin(math.pi * share**0.7))
             obj.x = x + share * (subject.x + front - x)
             obj.y = y + share * (subject.y + 0.5 - y)
-            obj.lift = share * lift
+            obj.lift = low + share * (lift - low)
             yield
-    subject.lean = 0.0
     stage.grab(subject, obj)
 
 
@@ -245,21 +268,26 @@ def throw(stage: Stage, subject: Entity, obj: Entity) -> Script:
         stage.carry_along(subject)
     direction = subject.facing
     swing = stage.frames(stage.rng.uniform(0.16, 0.28))
-    with stage.event(subject, "throw", obj):
+    name = "shoot" if stage.court and obj.sprite.category == "ball" else "throw"
+    with stage.event(subject, name, obj):
         x, lift = obj.x, obj.lift
+        subject.gesture = "swing back"
         for frame in range(swing):
             share = smooth((frame + 1) / swing)
-            subject.lean = -10 * direction * share
+            subject.extent = share
             obj.x = x - direction * share * 0.9 * stage.half_width(subject)
             obj.lift = lift + share * 0.3 * stage.tall(subject)
             yield
         obj = stage.release(subject)
+        subject.gesture = "throw"
         obj.held = True  # flying: no rolling
+        flown = 0
         rate = direction * stage.rng.uniform(130, 240)
         rise = stage.rng.uniform(90, 190)
         spin = stage.rng.uniform(-500, 500)
         while obj.lift > 0 or rise > 0:
-            subject.lean += 0.35 * (8 * direction - subject.lean)
+            flown += 1
+            subject.extent = min(1.0, max(0.0, 2.0 - 4.0 * flown * stage.dt))
             rise -= GRAVITY * stage.height / 240 * stage.dt
             obj.lift = max(0.0, obj.lift + rise * stage.dt)
             obj.lean += spin * stage.dt if obj.sprite.category != "cart" else 0.0
@@ -268,25 +296,25 @@ def throw(stage: Stage, subject: Entity, obj: Entity) -> Script:
     obj.held = obj.busy = False
     if obj.sprite.category != "ball":
         obj.lean = 0.0
-    subject.lean = 0.0
+    stage.relax(subject)
     obj.halt()
 
 
 def hit(stage: Stage, subject: Entity, obj: Entity) -> Script:
     """A quick strike with contact; the object jolts away and comes to rest."""
     yield from reach(stage, subject, obj, gap=1.25)
-    direction = -_side(stage, subject, obj)
+    direction = -side_of(stage, subject, obj)
     back = subject.x
     strike = stage.frames(stage.rng.uniform(0.10, 0.18))
     settle = stage.frames(stage.rng.uniform(0.32, 0.5))
     kick = stage.rng.uniform(30, 65) / (settle * stage.dt) * 2
     lunge = stage.distance(subject, obj) - 0.8 * stage.contact(subject, obj)
     hop = stage.rng.uniform(0, 70) if not obj.is_actor else 0.0
-    lift_speed, obj.busy, subject.reaching = hop, True, True
+    lift_speed, obj.busy, subject.gesture = hop, True, "shove"
     try:
         with stage.event(subject, "hit", obj):
             for frame in range(strike):
-                subject.lean = 16 * direction * (frame + 1) / strike
+                subject.extent = (frame + 1) / strike
                 stage.velocity(subject, direction * lunge / (strike * stage.dt), 0.0, turn=False)
                 yield
             for frame in range(settle):
@@ -296,12 +324,13 @@ def hit(stage: Stage, subject: Entity, obj: Entity) -> Script:
                 lift_speed -= GRAVITY * stage.height / 240 * stage.dt
                 if obj.sprite.category != "ball":
                     obj.lean = 18 * direction * math.sin(math.pi * (1 - left))
-                subject.lean = 16 * direction * max(0.0, 2 * left - 1)
+                subject.extent = max(0.0, 2 * left - 1)
                 recoil = (back - subject.x) * 0.15 / stage.dt
                 stage.velocity(subject, recoil, 0.0, turn=False)
                 yield
     finally:
-        obj.busy, subject.reaching, subject.lean, obj.lift = False, False, 0.0, 0.0
+        obj.busy, obj.lift = False, 0.0
+        stage.relax(subject)
         if obj.sprite.category != "ball":
             obj.lean = 0.0
         subject.halt()
@@ -335,31 +364,14 @@ def circle(stage: Stage, subject: Entity, obj: Entity) -> Script:
 
 def hide_behind(stage: Stage, subject: Entity, wall: Entity) -> Script:
     """From beside the wall the subject goes behind it and stays there for a while."""
-    side = _side(stage, subject, wall)
+    side = side_of(stage, subject, wall)
     depth = wall.y - 5.0
-    beside = wall.x + side * (stage.half_width(wall) + 0.9 * stage.half_width(subject))
+    beside = wall.x + side * (stage.half_width(wall) + 1.6 * stage.half_width(subject))
     if not stage.near(subject, wall):
         yield from approach(stage, subject, wall, gap=1.1)
     if math.hypot(subject.x - beside, subject.y - depth) > 3:
         yield from stage.walk(subject, lambda: (beside, depth), 1.3 * subject.speed, within=2.0)
     pace = subject.speed * stage.rng.uniform(0.8, 1.3)
-    with stage.event(subject, "hide behind", wall):
+    with stage.event(subject, "enter" if wall.sprite.category == "door" else "hide behind", wall):
         yield from stage.walk(subject, lambda: (wall.x, depth), pace)
-        yield from stage.stand(stage.rng.uniform(0.5, 1.4))
-
-
-SCRIPTS = {
-    "approach": approach,
-    "move away": move_away,
-    "follow": follow,
-    "push": push,
-    "carry": carry,
-    "pick up": pick_up,
-    "pull": pull,
-    "circle": circle,
-    "chase": chase,
-    "drop": drop,
-    "throw": throw,
-    "hit": hit,
-    "hide behind": hide_behind,
-}
+        yield from stage.stand(stage.rng.uniform(0.3, 0.9))

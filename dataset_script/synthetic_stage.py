@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dataset_script.records import InteractionRecord
-from dataset_script.synthetic_sprites import Sprite
+from dataset_script.synthetic_sprites import Posture, Sprite
 
 FORESHORTENING = 0.45
 Script = Iterator[None]
@@ -52,7 +52,9 @@ class Entity:
         lean: Rotation in degrees, clockwise.
         facing: 1 = right, -1 = left.
         speed: Its usual walking speed in pixels per second.
-        reaching: Whether its arms are stretched forward.
+        gesture: What its limbs do besides walking, or "" (names: ``synthetic_person.GESTURES``).
+        extent: How far the gesture is carried out, 0 to 1 (for a door: how far it is open).
+        sway: Swing of the forearm in degrees.
         holding: What it carries, if anything.
         busy: Whether a script moves it now.
         breath: Phase, rate (Hz) and depth of the slow change of its size.
@@ -67,7 +69,9 @@ class Entity:
     lean: float = 0.0
     facing: int = 1
     speed: float = 45.0
-    reaching: bool = False
+    gesture: str = ""
+    extent: float = 0.0
+    sway: float = 0.0
     holding: Entity | None = None
     held: bool = False
     busy: bool = False
@@ -81,7 +85,7 @@ class Entity:
     @property
     def is_actor(self) -> bool:
         """Whether it can act by itself (a person, an animal or a cut-out in that role)."""
-        return len(self.sprite.poses) > 1 or self.sprite.category == "thing"
+        return self.sprite.alive
 
     def halt(self) -> None:
         """Forgets its velocity."""
@@ -97,9 +101,15 @@ class Stage:
         top: Least ``y`` on which entities walk.
         fps: Frames per second.
         rng: Source of randomness.
+        court: Whether it is a sports court, where throwing a ball is shooting.
+        crossing: Zebra crossing on the ground ``(x0, y0, x1, y1)``, or None.
+        depth: Strength of the perspective.
     """
 
-    def __init__(self, width: float, height: float, top: float, fps: float, rng: np.random.Generator) -> None:
+    def __init__(self, width: float, height: float, top: float, fps: float, rng: np.random.Generator,
+                 court: bool = False, crossing: tuple[float, float, float, float] | None = None,
+                 depth: float = 0.3) -> None:  # fmt: skip
+        self.court, self.crossing, self.depth = court, crossing, depth
         self.width, self.height, self.top, self.bottom = width, height, top, 0.97 * height
         self.fps, self.dt, self.rng = fps, 1.0 / fps, rng
         self.frame = 0
@@ -108,7 +118,7 @@ class Stage:
 
     def scale(self, y: float) -> float:
         """Perspective: how much larger things at ``y`` look than in the middle of the ground."""
-        return 1.0 + 0.3 * (y - 0.5 * (self.top + self.bottom)) / self.height
+        return 1.0 + self.depth * (y - 0.5 * (self.top + self.bottom)) / self.height
 
     def half_width(self, entity: Entity) -> float:
         """Half of the entity's width as it looks at its place, pixels."""
@@ -163,6 +173,7 @@ class Stage:
         self.frame = num_frames
         for script in alive:
             script.close()
+        self.events += self._crossings()
         self.events.sort(key=lambda e: (e.start_frame, e.end_frame, e.subject, e.interaction))
 
     def _pose(self, e: Entity) -> Pose:
@@ -170,7 +181,27 @@ class Stage:
         stretch = 1.0 + depth * math.sin(offset + 2 * math.pi * rate * self.frame * self.dt)
         lean = e.lean + 60 * depth * math.sin(1.7 * offset + 5 * rate * self.frame * self.dt)
         order = e.y + (1000 if e.foreground else 0)
-        return Pose(e.x, e.y, e.lift, lean, stretch, e.facing, e.sprite.pose(e.phase, e.reaching), order)
+        stride = 1.0 if math.hypot(e.vx, e.vy) > 4 or e.gesture == "climb" else 0.12
+        image = e.sprite.pose(Posture(e.phase, stride, e.gesture, e.extent, e.sway))
+        return Pose(e.x, e.y, e.lift, lean, stretch, e.facing, image, order)
+
+    def _crossings(self) -> Iterator[InteractionRecord]:
+        """Every passage of a person over the zebra crossing, from its one side to its other."""
+        if self.crossing is None:
+            return
+        left, far, right, near = self.crossing
+        for e in self.entities:
+            if e.track_id is None or e.sprite.category != "person":
+                continue
+            side, start = 0, 0  # where it came from: -1 = left of the crossing, 1 = right, 0 = elsewhere
+            for frame, pose in enumerate(e.poses):
+                now = -1 if pose.x < left else 1 if pose.x > right else 0
+                if not far <= pose.y <= near or pose.lift > 0:
+                    side = 0
+                elif now:
+                    if side == -now:
+                        yield InteractionRecord(e.track_id, "cross", None, start, frame)
+                    side, start = now, frame + 1
 
     def velocity(self, e: Entity, vx: float, vy: float, turn: bool = True) -> None:
         """Moves ``e`` by one frame at ``(vx, vy)`` pixels per second, with its legs and its load."""
@@ -218,6 +249,16 @@ class Stage:
                 break
         e.halt()
 
+    def together(self, *scripts: Script) -> Script:
+        """Plays scripts side by side until all have ended."""
+        alive = list(scripts)
+        try:
+            while alive := [script for script in alive if next(script, _ENDED) is not _ENDED]:
+                yield
+        finally:
+            for script in alive:
+                script.close()
+
     def stand(self, seconds: float) -> Script:
         """Lets time pass."""
         for _ in range(self.frames(seconds)):
@@ -227,9 +268,9 @@ class Stage:
         """Where ``e`` carries things: offset to the front and lift of the load's foot, pixels."""
         load = e.holding
         size = self.tall(load) if load else 0.0
-        front = 0.42 * self.half_width(e) if e.sprite.category == "animal" else 0.75 * self.half_width(e)
-        level = 0.72 if e.sprite.category == "animal" else 0.62
-        return front * e.facing * (2.0 if e.sprite.category == "animal" else 1.0), level * self.tall(e) - 0.5 * size
+        animal = e.sprite.category == "animal"
+        front, level = (0.84, 0.72) if animal else (1.1, 0.62)
+        return front * self.half_width(e) * e.facing, level * self.tall(e) - 0.5 * size
 
     def carry_along(self, e: Entity) -> None:
         """Puts the load of ``e``, if any, at its carrying place."""
@@ -239,7 +280,8 @@ class Stage:
 
     def grab(self, e: Entity, load: Entity) -> None:
         """Makes ``e`` carry ``load`` from now on."""
-        e.holding, load.held, e.reaching = load, True, True
+        e.holding, load.held = load, True
+        self.relax(e)
         self.carry_along(e)
 
     def release(self, e: Entity) -> Entity:
@@ -247,8 +289,22 @@ class Stage:
         load = e.holding
         if load is None:
             raise RuntimeError(f"track {e.track_id} holds nothing that it could release")
-        e.holding, load.held, e.reaching = None, False, False
+        e.holding, load.held = None, False
+        self.relax(e)
         return load
+
+    def relax(self, e: Entity) -> None:
+        """Ends the gesture of ``e``: arms hang down, or hold its load."""
+        e.gesture, e.extent, e.sway = ("carry", 1.0, 0.0) if e.holding is not None else ("", 0.0, 0.0)
+
+    def gesture(self, e: Entity, name: str, seconds: float, end: float = 1.0) -> Script:
+        """Goes over to the gesture ``name`` (or changes its extent) smoothly within ``seconds``."""
+        start = e.extent if e.gesture == name else 0.0
+        e.gesture = name
+        steps = self.frames(seconds)
+        for frame in range(steps):
+            e.extent = start + (end - start) * smooth((frame + 1) / steps)
+            yield
 
 
 _ENDED = object()
