@@ -137,6 +137,11 @@ def _add_synthesize(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=_whole_number, default=0, metavar="S", help="of the first video (default 0)")
     parser.add_argument("--images", type=Path, metavar="DIR", help="photos to use (default: those of scikit-image)")
     parser.add_argument("--cutouts", type=Path, metavar="DIR", help="masks <name>.png of the photos' main objects")
+    parser.add_argument(
+        "--seconds", type=float, nargs=2, default=(3.0, 5.0), metavar="S", help="shortest, longest video"
+    )
+    parser.add_argument("--tail", type=float, default=0.8, metavar="S", help="Zipf exponent of the interactions")
+    parser.add_argument("--workers", type=_whole_number, default=1, metavar="N", help="processes (default 1)")
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:

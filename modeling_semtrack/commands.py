@@ -93,9 +93,13 @@ def benchmark(args: Namespace) -> int:
 def synthesize(args: Namespace) -> int:
     """`semtrack synthesize`: a data set of synthetic videos."""
     nearest_folder(args.output)
-    config = SyntheticConfig(images=args.images, cutouts=args.cutouts)
+    config = SyntheticConfig(
+        seconds=tuple(args.seconds), images=args.images, cutouts=args.cutouts, zipf_exponent=args.tail
+    )
     with bar(args.videos, "video", "synthesizing") as tick:
-        annotations = write_synthetic(args.output, args.videos, args.seed, config, lambda done, total: tick(done))
+        annotations = write_synthetic(
+            args.output, args.videos, args.seed, config, lambda done, total: tick(done), args.workers
+        )
     print(f"{args.videos} videos, described in {annotations}")
     return 0
 
