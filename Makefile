@@ -2,6 +2,7 @@
 #
 #   make demo                              synthesise a clip, track it, show what happened
 #   make demo VIDEO=dog.mp4 POINT="310 220"  track what lies at pixel (310, 220) of your video's first frame
+#   make demo-app                          start the demo in the browser
 #   make test                              lint and test
 #   make lint                              lint alone
 
@@ -10,10 +11,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint
+.PHONY: demo demo-app test lint
 
 demo: $(VENV)/.demo
 	$(BIN)/semtrack demo --output demo_output $(if $(VIDEO),--video "$(VIDEO)") $(if $(POINT),--point $(POINT))
+
+demo-app: $(VENV)/.demo-app
+	HF_HUB_OFFLINE=1 $(BIN)/python app.py
 
 test: lint
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
@@ -24,8 +28,9 @@ lint: $(VENV)/.test
 
 # A stamp file says that its installation is done for the present pyproject.toml and constraints.txt.
 $(VENV)/.demo: EXTRAS := data
-$(VENV)/.test: EXTRAS := data,train,eval,dev
-$(VENV)/.demo $(VENV)/.test: pyproject.toml $(VENV)/.torch
+$(VENV)/.demo-app: EXTRAS := demo
+$(VENV)/.test: EXTRAS := data,train,eval,demo,dev
+$(VENV)/.demo $(VENV)/.demo-app $(VENV)/.test: pyproject.toml $(VENV)/.torch
 	$(PIP_INSTALL) -e ".[$(EXTRAS)]"
 	touch $@
 

@@ -16,8 +16,9 @@ import copy
 import json
 import os
 import shutil
-import sys
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,20 +31,22 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
-from transformers import HfArgumentParser, get_scheduler
+from transformers import get_scheduler
 
 from dataset_script.semantic_data import AnnotatedVideo, label_maps
 from modeling_semtrack import SemTrackConfig, SemTrackImageProcessor, SemTrackModel, SemTrackProcessor
 from modeling_semtrack.checkpoint import export_checkpoint, load_checkpoint
 from modeling_semtrack.lite0 import load_lite0
-from modeling_semtrack.long_tail import begin_retraining, finish_retraining
+from modeling_semtrack.long_tail import InteractionLoss, begin_retraining, finish_retraining
 from modeling_semtrack.meta_learning import fast_weights
-from modeling_semtrack.training_arguments import SCHEDULES, TrainArguments, check_arguments
+from modeling_semtrack.model_card import write_model_card
+from modeling_semtrack.training_arguments import SCHEDULES, TrainArguments, check_arguments, parse_arguments
 from modeling_semtrack.training_clips import SemanticTrainer
-from modeling_semtrack.training_stages import Stage, annotated_videos, new_stage
+from modeling_semtrack.training_stages import Stage, annotated_videos, check_labels, new_stage
 
 # Accelerate saves what `main` registers after everything else: a checkpoint with this file is complete.
 LAST_FILE_OF_CHECKPOINT = "custom_checkpoint_2.pkl"
+SECOND_PHASE = 0.8  # share of the steps after which LDAM re-weights (Cao et al., NeurIPS 2019: 160 of 200 epochs)
 MAY_CHANGE = ("resume", "workers", "report_to", "push_to_hub")  # between a run and its resumption
 
 
@@ -63,15 +66,17 @@ def main() -> None:
             f"WORLD_SIZE is {os.environ['WORLD_SIZE']} but Accelerate runs {accelerator.num_processes} process(es): "
             "set ACCELERATE_USE_CPU=true for several CPU processes"
         )
-    check_arguments(args)
-    check_output(args, output)
-    set_seed(args.seed)
-
-    videos = annotated_videos(args, "train")
-    model, processor = load_model(args, videos)
-    network = with_lora(model, args) if args.lora_rank else model
-    trainable = select_trainable(model, args)
-    stage = new_stage(args, model, processor, videos)
+    with told_in_one_line():
+        check_arguments(args)
+        check_output(args, output)
+        set_seed(args.seed)
+        videos = annotated_videos(args, "train")
+        model, processor = load_model(args, videos)
+        model.to(accelerator.device)
+        network = with_lora(model, args) if args.lora_rank else model
+        trainable = select_trainable(model, args)
+        stage = new_stage(args, model, processor, videos)
+        first = stage.dataset(args.batch_size, 0)
     trainable += [p for name, p in stage.trained.named_parameters() if name.startswith("rates.")]
     optimizer = torch.optim.AdamW(trainable, lr=args.learning_rate, weight_decay=args.weight_decay)
     schedule = new_schedule(optimizer, args)
@@ -82,16 +87,16 @@ def main() -> None:
         accelerator.register_for_checkpointing(state)
     per_step = args.batch_size * args.gradient_accumulation * accelerator.num_processes
     trained, optimizer = accelerator.prepare(stage.trained, optimizer)
-    first = stage.dataset(args.batch_size, 0)
     check_all_learn(accelerator, trained, stage.collate([first[index] for index in range(args.batch_size)]))
-    set_seed(args.seed)
+    set_seed(args.seed, device_specific=True)  # processes drop out other units
     if args.resume:
-        resume(accelerator, output)
+        resume(accelerator, output, progress)
     loader = DataLoader(
         stage.dataset(args.steps * per_step, progress.step * per_step),
         args.batch_size,
         collate_fn=stage.collate,
         num_workers=args.workers,
+        generator=torch.Generator(),  # its own: a resumed run must not draw twice from the saved random state
     )
     loader = accelerator.prepare(loader)
     accelerator.wait_for_everyone()
@@ -103,11 +108,11 @@ def main() -> None:
         )
 
     bar = tqdm(total=args.steps, initial=progress.step, disable=not accelerator.is_main_process, unit="step")
-    trained.train()
-    if args.freeze_stem:
-        model.stem.eval()  # a backbone's batch norms keep their statistics, too
+    training_mode(trained, model, args)
     running: dict[str, float] = {}
     for batch in loader:
+        if progress.step >= SECOND_PHASE * args.steps:
+            begin_second_phase(stage.trained)
         with accelerator.accumulate(trained):
             output_of_batch = trained(**batch)
             accelerator.backward(output_of_batch.loss)
@@ -128,6 +133,7 @@ def main() -> None:
             log(accelerator, output, progress.step, {"rate": schedule.get_last_lr()[0], **running})
         if args.evaluate_every and (progress.step % args.evaluate_every == 0 or progress.step == args.steps):
             scores = evaluate(accelerator, stage, kept)
+            training_mode(trained, model, args)
             log(accelerator, output, progress.step, {f"held_out/{name}": value for name, value in scores.items()})
             if accelerator.is_main_process and progress.is_best(next(iter(scores.values()))):
                 save_model(finished(kept), processor, output / "best")
@@ -137,8 +143,12 @@ def main() -> None:
     if accelerator.is_main_process:
         model = finished(kept)
         save_model(model, processor, output / "model")
+        held_out = held_out_scores(output)
+        name = args.push_to_hub or str(output / "model")
+        write_model_card(output / "model", name, model.config, given_arguments(args), held_out[-1] if held_out else {})
         shutil.rmtree(output / "checkpoint", ignore_errors=True)  # of this run, where it is resumed after its end
         export_checkpoint(model, processor, output / "checkpoint")
+        print(as_table(held_out), end="")
         print(f"trained model: {output / 'model'} (for the Hub), {output / 'checkpoint'} (compact)")
         if args.push_to_hub:
             upload(output / "model", args.push_to_hub)
@@ -167,13 +177,13 @@ class Progress:
         self.step, self.best = int(state["step"]), state["best"]
 
 
-def parse_arguments() -> TrainArguments:
-    """Arguments from the command line, or from one JSON or YAML file and the command line."""
-    parser = HfArgumentParser(TrainArguments)
-    if len(sys.argv) == 2 and sys.argv[1].endswith((".json", ".yaml", ".yml")):
-        parse = parser.parse_json_file if sys.argv[1].endswith(".json") else parser.parse_yaml_file
-        return parse(sys.argv[1])[0]
-    return parser.parse_args_into_dataclasses()[0]
+@contextmanager
+def told_in_one_line() -> Iterator[None]:
+    """What is wrong with the arguments, the data or the model to start from ends the run with a line."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise SystemExit(" ".join(str(error).split())) from error
 
 
 def check_output(args: TrainArguments, output: Path) -> None:
@@ -198,25 +208,49 @@ def write_arguments(args: TrainArguments, output: Path) -> None:
 
 def load_model(args: TrainArguments, videos: list[AnnotatedVideo]) -> tuple[SemTrackModel, SemTrackProcessor]:
     """The model to start from; where interactions are learned, its label maps are those of the videos."""
-    fields = json.loads(Path(args.config).read_text()) if args.config else {}
-    if args.stage == "tracking" or args.keep_head:
-        if args.model is not None:
-            return load_checkpoint(args.model)
+    fields = json.loads(Path(args.model_config).read_text()) if args.model_config else {}
+    if args.model is None:
         model = SemTrackModel(SemTrackConfig(**fields))
         if args.lite0 and model.config.stem == "conv":
             load_lite0(model.stem)
         return model, SemTrackProcessor(SemTrackImageProcessor())
-    if args.model is None or not videos:
+    model, processor = load_checkpoint(args.model)
+    if args.stage == "tracking":
+        return model, processor
+    if not videos:
         raise SystemExit(
-            f"the {args.stage} stage needs --model (a trained tracker), --annotations and --videos, and a video in them"
+            f"no training video is in {args.annotations}: all are excluded, unannotated or of other splits"
         )
+    if args.keep_head:
+        check_labels(videos, model.config, "training")
+        return model, processor
+    return with_new_head(model, videos, fields), processor
+
+
+def with_new_head(tracker: SemTrackModel, videos: list[AnnotatedVideo], fields: dict) -> SemTrackModel:
+    """A model with the tracker's weights and a new semantic head for what the videos show.
+
+    Raises:
+        ValueError: If there is one interaction only, or the configuration's fields change more than the head.
+    """
     id2interaction, id2object = label_maps(videos)
-    labels = {"id2interaction": id2interaction, "id2object": id2object}
-    model = SemTrackModel(SemTrackConfig.from_pretrained(args.model, **labels, **fields))
-    tracker, processor = load_checkpoint(args.model)
-    weights = {k: v for k, v in tracker.state_dict().items() if not k.startswith("semantic_head.")}
+    if len(id2interaction) < 2:
+        names = ", ".join(id2interaction.values()) or "none"
+        raise ValueError(f"the training videos must show two interactions or more to tell apart, got {names}")
+    config = tracker.config.to_dict() | {"id2interaction": id2interaction, "id2object": id2object} | fields
+    model = SemTrackModel(SemTrackConfig.from_dict(config))
+    head = "semantic_head."
+    made = {name: value.shape for name, value in model.state_dict().items() if not name.startswith(head)}
+    weights = {name: value for name, value in tracker.state_dict().items() if not name.startswith(head)}
+    other = sorted(
+        n for n in made.keys() | weights.keys() if n not in made or n not in weights or made[n] != weights[n].shape
+    )
+    if other:
+        raise ValueError(
+            f"model_config changes '{other[0]}', which is trained already; name fields of the semantic head"
+        )
     model.load_state_dict(weights, strict=False)  # all but the semantic head, which is a new one
-    return model, processor
+    return model
 
 
 def with_lora(model: SemTrackModel, args: TrainArguments) -> PeftModel:
@@ -258,6 +292,20 @@ def new_schedule(optimizer: torch.optim.Optimizer, args: TrainArguments) -> torc
     return get_scheduler(SCHEDULES[args.schedule], optimizer, warmup, args.steps, extra)
 
 
+def training_mode(trained: nn.Module, model: SemTrackModel, args: TrainArguments) -> None:
+    """Everything learns, but a frozen backbone's batch norms keep their statistics, too."""
+    trained.train()
+    if args.freeze_stem:
+        model.stem.eval()
+
+
+def begin_second_phase(trained: nn.Module) -> None:
+    """Tells the interaction loss that its second phase has come."""
+    for module in trained.modules():
+        if isinstance(module, InteractionLoss):
+            module.reweight()
+
+
 def check_all_learn(accelerator: Accelerator, trained: nn.Module, batch: dict) -> None:
     """One backward pass in vain: names trainable parameters that get no gradient, which processes would wait for."""
     batch = send_to_device(batch, accelerator.device)
@@ -269,7 +317,7 @@ def check_all_learn(accelerator: Accelerator, trained: nn.Module, batch: dict) -
         raise SystemExit(f"the loss does not reach {len(silent)} trainable parameters, among them {silent[0]}")
 
 
-def resume(accelerator: Accelerator, output: Path) -> None:
+def resume(accelerator: Accelerator, output: Path, progress: Progress) -> None:
     """Loads the last checkpoint and goes on counting after it."""
     folders = sorted((output / "checkpoints").glob("checkpoint_*"), key=lambda p: int(p.name.split("_")[1]))
     cut_off = [folder for folder in folders if not zipfile.is_zipfile(folder / LAST_FILE_OF_CHECKPOINT)]
@@ -281,16 +329,23 @@ def resume(accelerator: Accelerator, output: Path) -> None:
         for folder in cut_off:  # the run was stopped while it saved this one
             shutil.rmtree(folder)
     accelerator.load_state(str(folders[-1]))
+    if accelerator.is_main_process:
+        forget_rows(output / "log.jsonl", progress.step)
     accelerator.project_configuration.iteration = int(folders[-1].name.split("_")[1]) + 1
+
+
+def forget_rows(log: Path, step: int) -> None:
+    """Drops the rows of the log after a step: these steps are done again."""
+    if log.exists():
+        lines = [line for line in log.read_text().splitlines() if json.loads(line)["step"] <= step]
+        log.write_text("".join(line + "\n" for line in lines))
 
 
 def evaluate(accelerator: Accelerator, stage: Stage, model: nn.Module) -> dict[str, float]:
     """The stage's scores on its held-out data, each video counted once whatever the number of processes."""
-    was_training = model.training
     model.eval()
     base = model.get_base_model() if isinstance(model, PeftModel) else model
     rows = stage.evaluate(base, accelerator.process_index, accelerator.num_processes)
-    model.train(was_training)
     return stage.score(gather_object(rows))
 
 
@@ -317,10 +372,31 @@ def upload(folder: Path, repository: str) -> None:
     api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Upload a trained SemTrack model")
 
 
+def held_out_scores(output: Path) -> list[dict[str, float]]:
+    """The rows of `log.jsonl` with scores on the held-out data: `step` and the scores."""
+    log = output / "log.jsonl"
+    rows = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    judged = [row for row in rows if any(name.startswith("held_out/") for name in row)]
+    return [{name.removeprefix("held_out/"): value for name, value in row.items()} for row in judged]
+
+
+def as_table(rows: list[dict[str, float]]) -> str:
+    """Scores by step, one line each; nothing where there are none."""
+    lines = [list(rows[0])] if rows else []
+    lines += [[str(row["step"]), *(f"{value:.3f}" for name, value in row.items() if name != "step")] for row in rows]
+    return "".join("".join(f"{cell:>10}" for cell in line) + "\n" for line in lines)
+
+
+def given_arguments(args: TrainArguments) -> dict:
+    """The arguments that are not at their defaults and say how the model came about."""
+    usual = asdict(TrainArguments(args.output_dir))
+    return {k: v for k, v in asdict(args).items() if v != usual[k] and k not in (*MAY_CHANGE, "features")}
+
+
 def update_running(running: dict[str, float], output) -> None:
     """Exponential averages of the loss terms."""
     for name, value in {"loss": output.loss, **output.losses}.items():
-        value = float(value)
+        value = float(value.detach())
         running[name] = 0.95 * running[name] + 0.05 * value if name in running else value
 
 

@@ -177,6 +177,7 @@ class SemTrackSemanticHead(nn.Module):
         scene_features: torch.Tensor | None = None,
         scene_grid: tuple[int, int] | None = None,
         memory: SemTrackMemory | None = None,
+        only: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, SemTrackMemory | None]:
         """Gathers what the target does at each step of a clip into the queries.
 
@@ -192,6 +193,8 @@ class SemTrackSemanticHead(nn.Module):
                 `use_scene_context`.
             scene_grid: (rows, columns) of the scene's tokens.
             memory: State after the previous clip, or None at the start.
+            only: [batch, steps] bool, the steps to decode; all where it is None or names no step. The others are
+                remembered, too, but their queries come back as zeros.
 
         Returns:
             Query embeddings [batch, steps, queries, hidden], and the memory after the last step.
@@ -217,13 +220,23 @@ class SemTrackSemanticHead(nn.Module):
             valid.append(past.valid[..., None].expand(past.boxes.shape[:-1]).flatten(2, 3))
             memory = SemTrackMemory(*(t[:, -self.config.memory_length :].detach() for t in vars(history).values()))
 
-        keys = self.context_norm(torch.cat(context, dim=2)).flatten(0, 1)  # [batch * steps, keys, hidden]
-        mask = additive_mask(torch.cat(valid, dim=2).flatten(0, 1), keys.dtype)
+        keys = torch.cat(context, dim=2).flatten(0, 1)  # [batch * steps, keys, hidden]
+        valid = torch.cat(valid, dim=2).flatten(0, 1)
         about_target = self.target_projection(target_embeds) + self._place(target_boxes, target_boxes, None, source=1)
         queries = (self.queries + about_target[:, :, None]).flatten(0, 1)  # [batch * steps, queries, hidden]
+        if only is not None and not only.any():
+            only = None  # attention over no row at all is not defined
+        if only is not None:
+            chosen = only.flatten().nonzero()[:, 0]  # [chosen], of batch * steps
+            keys, valid, queries = keys[chosen], valid[chosen], queries[chosen]
+        keys = self.context_norm(keys)
+        mask = additive_mask(valid, keys.dtype)
         for layer in self.layers:
             queries = layer(queries, keys, mask)
-        return self.norm(queries).unflatten(0, (batch, steps)), memory
+        queries = self.norm(queries)
+        if only is not None:
+            queries = queries.new_zeros(batch * steps, *queries.shape[1:]).index_copy(0, chosen, queries)
+        return queries.unflatten(0, (batch, steps)), memory
 
     def _place(
         self, boxes: torch.Tensor, target_boxes: torch.Tensor, ages: torch.Tensor | None, source: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch.nn import functional as F
@@ -150,12 +151,12 @@ def semantic_losses(
     interactions = interaction_logits.new_full((batch, queries), interaction_logits.shape[-1] - 1, dtype=torch.long)
     objects = torch.full_like(interactions, object_logits.shape[-1] - 1)
     boxes = torch.full_like(object_boxes, float("nan"))
-    for item, (rows, columns) in enumerate(
-        match_interactions(interaction_logits, object_logits, object_boxes, targets)
-    ):
-        interactions[item, rows] = targets.interactions[item, columns]
-        objects[item, rows] = targets.objects[item, columns]
-        boxes[item, rows] = targets.object_boxes[item, columns].to(boxes.dtype)
+    matches = match_interactions(interaction_logits, object_logits, object_boxes, targets)
+    items = torch.cat([torch.full_like(rows, item) for item, (rows, _) in enumerate(matches)])
+    rows, columns = (torch.cat(part) for part in zip(*matches))
+    interactions[items, rows] = targets.interactions[items, columns]
+    objects[items, rows] = targets.objects[items, columns]
+    boxes[items, rows] = targets.object_boxes[items, columns].to(boxes.dtype)
     if targets.described is not None:
         interactions[~targets.described] = IGNORE
         objects[~targets.described] = IGNORE
@@ -179,22 +180,27 @@ def match_interactions(
     object_boxes: torch.Tensor,
     targets: SemTrackTargets,
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Hungarian matching of queries to events, per view: (query indices, event indices)."""
-    interaction_p = interaction_logits.softmax(-1)
-    object_p = object_logits.softmax(-1)
+    """Hungarian matching of queries to events, per view: (query indices, event indices); none where not annotated."""
+    classes, boxes = targets.interactions, targets.object_boxes.to(object_boxes.dtype)
+    known = classes != IGNORE  # [batch, events]
+    if targets.described is not None:
+        known = known & targets.described[:, None]
+    cost = -_probability_of(interaction_logits, classes)  # [batch, queries, events]
+    cost = cost - torch.where(targets.objects[:, None] != IGNORE, _probability_of(object_logits, targets.objects), 0.0)
+    distance = torch.cdist(object_boxes, boxes.nan_to_num(0.0), p=1)
+    cost = (cost + 2 * torch.where(boxes.isnan().any(-1)[:, None], 0.0, distance)).cpu().numpy()
     matches = []
-    for item in range(interaction_logits.shape[0]):
-        events = (targets.interactions[item] != IGNORE).nonzero()[:, 0]
-        objects = targets.objects[item, events]
-        boxes = targets.object_boxes[item, events].to(object_boxes.dtype)
-        cost = -interaction_p[item][:, targets.interactions[item, events]]  # [queries, events]
-        cost = cost - torch.where(objects != IGNORE, object_p[item][:, objects.clamp_min(0)], 0.0)
-        distance = torch.cdist(object_boxes[item], boxes.nan_to_num(0.0), p=1)
-        cost = cost + 2 * torch.where(boxes.isnan().any(-1), 0.0, distance)
-        rows, columns = linear_sum_assignment(cost.cpu().numpy())
-        rows = torch.as_tensor(rows, device=events.device)
-        matches.append((rows, events[torch.as_tensor(columns, device=events.device)]))
+    for item, events in enumerate(known.cpu().numpy()):
+        events = np.flatnonzero(events)
+        rows, columns = linear_sum_assignment(cost[item][:, events])
+        matches.append((torch.from_numpy(rows), torch.from_numpy(events[columns])))
     return matches
+
+
+def _probability_of(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """Of each event's class for each query: [batch, queries, classes], [batch, events] -> [batch, queries, events]."""
+    events = classes.clamp_min(0)[:, None].expand(-1, logits.shape[1], -1)
+    return logits.softmax(-1).gather(2, events)
 
 
 def generalized_iou(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

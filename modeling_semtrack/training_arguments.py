@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import argparse
+import sys
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import yaml
+from transformers import HfArgumentParser
+
+from .long_tail import LOSSES, RETRAINING
+from .meta_learning import InnerLoopSettings
 
 STAGES = ("tracking", "semantic", "joint", "meta")
 SCHEDULES = {"trapezoid": "warmup_stable_decay", "cosine": "cosine", "constant": "constant_with_warmup"}
+COUNTS = ("steps", "batch_size", "gradient_accumulation", "clip_steps", "passes", "support", "save_every", "log_every")
 
 
 @dataclass
@@ -15,7 +25,7 @@ class TrainArguments:
     output_dir: str = field(metadata={"help": "Where checkpoints and the trained model go."})
     stage: str = field(default="tracking", metadata={"help": f"One of {', '.join(STAGES)}."})
     model: str | None = field(default=None, metadata={"help": "Folder of the model to start from; None: a new one."})
-    config: str | None = field(
+    model_config: str | None = field(
         default=None, metadata={"help": "JSON with SemTrackConfig fields of a new model or head."}
     )
     lite0: bool = field(default=True, metadata={"help": "Start a new conv stem from EfficientNet-Lite0."})
@@ -83,15 +93,79 @@ class TrainArguments:
     resume: bool = field(default=False, metadata={"help": "Go on from the last checkpoint in output_dir."})
 
 
+def parse_arguments() -> TrainArguments:
+    """Arguments of the command line, over those of the file that `--config FILE` (or a lone first word) names."""
+    words = sys.argv[1:]
+    if words and not words[0].startswith("-"):
+        words = ["--config", *words]
+    files = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    files.add_argument(
+        "--config", metavar="FILE", help="YAML or JSON file of arguments; the command line overrides it."
+    )
+    named, words = files.parse_known_args(words)
+    if named.config:
+        words = [*read_words(named.config), *words]
+    parser = HfArgumentParser(TrainArguments, parents=[files], allow_abbrev=False)
+    return parser.parse_args_into_dataclasses(words)[0]
+
+
+def read_words(file: str) -> list[str]:
+    """A YAML or JSON file of arguments as the words of a command line, so that both are checked alike.
+
+    Raises:
+        SystemExit: If the file cannot be read, or names what is no argument.
+    """
+    try:
+        values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))  # JSON is YAML
+    except (OSError, yaml.YAMLError) as error:
+        raise SystemExit(f"'{file}' cannot be read as YAML or JSON: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise SystemExit(f"'{file}' must hold arguments by name, got {type(values).__name__}")
+    unknown = sorted(set(values) - {argument.name for argument in fields(TrainArguments)})
+    if unknown:
+        raise SystemExit(f"'{file}' names no argument of train.py: {', '.join(unknown)}; see train.py --help")
+    words = []
+    for name, value in values.items():
+        if value not in (None, []):
+            words += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+    return words
+
+
+def inner_settings(args: TrainArguments) -> InnerLoopSettings:
+    """How episodes adapt.
+
+    Raises:
+        ValueError: If the settings do not fit together.
+    """
+    return InnerLoopSettings(
+        args.fast, args.inner_steps, args.inner_rate, args.first_order, args.learn_rates, args.algorithm
+    )
+
+
 def check_arguments(args: TrainArguments) -> None:
     """Refuses what does not fit together before anything is loaded."""
-    if args.stage not in STAGES:
-        raise SystemExit(f"stage must be one of {', '.join(STAGES)}, got '{args.stage}'")
-    if args.schedule not in SCHEDULES:
-        raise SystemExit(f"schedule must be one of {', '.join(SCHEDULES)}, got '{args.schedule}'")
+    choices = {"stage": STAGES, "schedule": SCHEDULES, "interaction_loss": LOSSES, "retrain": (None, *RETRAINING)}
+    for name, allowed in choices.items():
+        if getattr(args, name) not in allowed:
+            raise SystemExit(f"{name} must be one of {', '.join(map(str, allowed))}, got '{getattr(args, name)}'")
+    for name in COUNTS:
+        if getattr(args, name) < 1:
+            raise SystemExit(f"{name} must be 1 or more, got {getattr(args, name)}")
     if args.retrain and (args.stage != "semantic" or not args.keep_head):
         raise SystemExit("retrain is a second stage: pass --stage semantic --keep_head true with a trained --model")
-    if args.fast == "lora" and not args.lora_rank:
-        raise SystemExit("fast weights 'lora' need --lora_rank")
+    if args.interaction_loss != "cross_entropy" and args.stage not in ("semantic", "meta"):
+        raise SystemExit(f"interaction_loss belongs to the semantic and the meta stage, not to {args.stage}")
+    if args.stage == "meta":
+        inner_settings(args)
+        if args.fast == "lora" and not args.lora_rank:
+            raise SystemExit("fast weights 'lora' need --lora_rank")
+        if args.mixed_precision == "fp16":
+            raise SystemExit("episodes take unscaled gradients in the forward pass, where fp16 underflows; use bf16")
+        if args.activation_checkpointing and args.fast != "head":
+            raise SystemExit(f"activation checkpointing gives wrong gradients for fast '{args.fast}'; leave it out")
     if not 0.0 <= args.ema < 1.0:
         raise SystemExit(f"ema is a decay in [0, 1), got {args.ema}")
+    if args.stage != "tracking" and args.model is None:
+        raise SystemExit(f"the {args.stage} stage needs --model (a trained tracker), --annotations and --videos")
+    if args.stage == "tracking" and args.model is not None and args.model_config is not None:
+        raise SystemExit("model_config describes a new network, and --model names one that is trained; leave one out")

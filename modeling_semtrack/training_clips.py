@@ -238,7 +238,7 @@ class SemanticTrainer(nn.Module):
 
     def forward(self, labels: SemTrackTargets, **inputs: Any) -> SemTrackOutput:
         """Labels and features ([`decode`]) -> output with `loss` and `losses`."""
-        queries, memory = self.decode(**inputs)
+        queries, memory = self.decode(**inputs, only=labels.described)
         output = self.judge(*self.model.semantic_head.readout(queries), labels)
         output.memory = memory
         return output
@@ -248,7 +248,7 @@ class SemanticTrainer(nn.Module):
         grid: tuple[int, int],
         scene_grid: tuple[int, int],
         scene_features: torch.Tensor,
-        **features: torch.Tensor,
+        **features: torch.Tensor | None,
     ) -> tuple[torch.Tensor, SemTrackMemory | None]:
         """Tensors of [`TargetClip`] with a batch dimension in front -> as [`SemTrackSemanticHead.decode`]."""
         if not self.model.config.use_scene_context:

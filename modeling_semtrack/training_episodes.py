@@ -11,6 +11,11 @@ from torch.utils.data import Dataset
 from .meta_learning import Episode, split_support
 from .training_clips import TargetClip, collate_clips
 
+NO_EPISODE = (
+    "no video has two labelled steps of one interaction, so none gives both a support and a query set; "
+    "annotate longer events or lower the semantic stride"
+)
+
 
 class EpisodeDataset(Dataset):
     """Random episodes; item `i` depends on the seed and on `i` alone.
@@ -37,10 +42,7 @@ class EpisodeDataset(Dataset):
             if has_episode(clip):
                 videos.setdefault(clip.video, []).append(clip)
         if not videos:
-            raise ValueError(
-                "no video has two labelled steps of one interaction, so none gives both a support and a query set; "
-                "annotate longer events or lower the semantic stride"
-            )
+            raise ValueError(NO_EPISODE)
         self.videos = list(videos.values())
         self.steps = steps
         self.support = support
@@ -72,8 +74,13 @@ class EpisodeDataset(Dataset):
 
 def has_episode(clip: TargetClip) -> bool:
     """Whether some interaction has a step for the support set and another for the query set."""
-    steps = [label for present in clip.interactions() for label in present]
-    return len(steps) > len(set(steps))
+    return has_repeated(clip.interactions())
+
+
+def has_repeated(steps: Sequence[set[int]]) -> bool:
+    """Whether some interaction happens at two of the steps."""
+    seen = [label for present in steps for label in present]
+    return len(seen) > len(set(seen))
 
 
 def make_episode(clips: Sequence[TargetClip], rng: np.random.Generator, most: int) -> Episode:

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate.utils import send_to_device
 from torch import nn
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from dataset_script.names import read_names
-from dataset_script.semantic_data import AnnotatedVideo, described_targets, read_videos, target_events
+from dataset_script.semantic_data import AnnotatedVideo, described_targets, label_maps, read_videos, target_events
 from dataset_script.sources.otb import BoxSequence, read_sequences
 from dataset_script.tracking_data import tracking_sampler
 from metrics.semtrack.recognition import FrameCounts, VideoRecognition, summarise_recognition
@@ -24,11 +25,11 @@ from .benchmarking import SessionTracker, evaluate_tracker
 from .configuration_semtrack import SemTrackConfig
 from .long_tail import InteractionLoss
 from .loss_semtrack import SemTrackTargets
-from .meta_learning import InnerLoopSettings, MetaEpisode
+from .meta_learning import MetaEpisode
 from .modeling_semtrack import SemTrackModel
 from .processing_semtrack import SemTrackProcessor
 from .session_semtrack import SemTrackSession
-from .training_arguments import TrainArguments
+from .training_arguments import TrainArguments, inner_settings
 from .training_clips import (
     ClipDataset,
     SemanticTrainer,
@@ -41,7 +42,7 @@ from .training_clips import (
     save_clips,
     step_labels,
 )
-from .training_episodes import EpisodeDataset, has_episode, make_episode
+from .training_episodes import NO_EPISODE, EpisodeDataset, has_episode, has_repeated, make_episode
 from .training_evaluation import count_recognised
 from .training_joint import JointClips, collate_joint
 from .training_views import TrackingViews, collate_views
@@ -80,13 +81,10 @@ def tracking_stage(
     """Views with prompts; judged by the average overlap on the excluded sequences."""
     sampler = tracking_sampler(args.images, args.masks, args.sequences, args.exclude, videos)
     images = processor.image_processor
+    held_out = held_out_sequences(args) if args.evaluate_every else []
 
     def evaluate(model: SemTrackModel, process: int, processes: int) -> list[tuple[str, float]]:
-        names = read_names(args.exclude) if args.exclude else set()
-        sequences = [s for s in read_sequences(args.sequences) if s.name in names] if args.sequences else []
-        if not sequences:
-            raise SystemExit("evaluate_every needs held-out sequences: name some in a file and pass it as --exclude")
-        return [(s.name, overlap_on(s, model, processor)) for s in sequences[process::processes]]
+        return [(s.name, overlap_on(s, model, processor)) for s in held_out[process::processes]]
 
     return Stage(
         trained=model,
@@ -103,10 +101,10 @@ def joint_stage(
     """Clips of pixels for both branches; judged like the semantic stage."""
     targets = [(video, labels) for video in videos for labels in labelled_targets(video, model.config, phase=0)]
     images = processor.image_processor
+    held_out = held_out_videos(args, model.config) if args.evaluate_every else []
 
     def evaluate(model: SemTrackModel, process: int, processes: int) -> list[VideoRecognition]:
-        held_out = held_out_videos(args)[process::processes]
-        clips = compute_clips(args, model, processor, held_out, passes=1)
+        clips = compute_clips(args, model, processor, held_out, 1, process, processes)
         return [recognised(SemanticTrainer(model), clip) for clip in clips]
 
     return Stage(
@@ -122,31 +120,40 @@ def feature_stage(
     args: TrainArguments, model: SemTrackModel, processor: SemTrackProcessor, videos: list[AnnotatedVideo]
 ) -> Stage:
     """The semantic head on features of the frozen tracker: in clips, or (meta) in episodes."""
-    clips = cached_clips(args, model, processor, videos)
     counts = Counter(event.interaction for video in videos for event in video.record.interactions)
     known = [max(1, counts[name]) for name in model.config.id2interaction.values()]
     trainer = SemanticTrainer(model, InteractionLoss(args.interaction_loss, known))
-    held_out = compute_clips(args, model, processor, held_out_videos(args), passes=1) if args.evaluate_every else []
+    trained = MetaEpisode(trainer, inner_settings(args)) if args.stage == "meta" else trainer
+    if args.stage == "meta":
+        check_episodes(videos, model.config)
+    held_out_of = held_out_videos(args, model.config) if args.evaluate_every else []
+    clips = cached_clips(args, model, processor, videos)
+    held_out = compute_clips(args, model, processor, held_out_of, passes=1)
 
     def evaluate(model: SemTrackModel, process: int, processes: int) -> list[VideoRecognition]:
         evaluated = SemanticTrainer(model, trainer.interaction_loss)
-        share = held_out[process::processes]
+        share = list(enumerate(held_out))[process::processes]
         if args.stage == "semantic":
-            return [recognised(evaluated, clip) for clip in share]
+            return [recognised(evaluated, clip) for _, clip in share]
         meta = MetaEpisode(evaluated, inner_settings(args))
-        rng = np.random.default_rng(args.seed)
-        return [recognised_after_adapting(meta, clip, rng, args.support) for clip in share if has_episode(clip)]
+        if trained.rates is not None:
+            meta.rates = trained.rates
+        return [
+            recognised_after_adapting(meta, clip, np.random.default_rng((args.seed, place)), args.support)
+            for place, clip in share
+            if has_episode(clip)
+        ]
 
     if args.stage == "semantic":
         return Stage(
-            trained=trainer,
+            trained=trained,
             dataset=lambda length, first: ClipDataset(clips, args.clip_steps, length, args.seed, first, args.balance),
             collate=collate_clips,
             evaluate=evaluate,
             score=recognition_scores,
         )
     return Stage(
-        trained=MetaEpisode(trainer, inner_settings(args)),
+        trained=trained,
         dataset=lambda length, first: EpisodeDataset(clips, args.clip_steps, args.support, length, args.seed, first),
         collate=lambda episodes: {"episodes": episodes},
         evaluate=evaluate,
@@ -154,21 +161,52 @@ def feature_stage(
     )
 
 
-def inner_settings(args: TrainArguments) -> InnerLoopSettings:
-    """How episodes adapt."""
-    return InnerLoopSettings(
-        args.fast, args.inner_steps, args.inner_rate, args.first_order, args.learn_rates, args.algorithm
-    )
+def check_episodes(videos: list[AnnotatedVideo], config: SemTrackConfig) -> None:
+    """Refuses videos of which none makes an episode, before their features are computed.
+
+    Raises:
+        ValueError: If no target has an interaction at two steps.
+    """
+    targets = [labels for place, video in enumerate(videos) for labels in labelled_targets(video, config, phase=place)]
+    if not any(has_repeated([{event[0] for event in step.events} for step in labels]) for labels in targets):
+        raise ValueError(NO_EPISODE)
 
 
-def held_out_videos(args: TrainArguments) -> list[AnnotatedVideo]:
+def held_out_sequences(args: TrainArguments) -> list[BoxSequence]:
+    """The sequences that the run excludes."""
+    names = read_names(args.exclude) if args.exclude else set()
+    sequences = [s for s in read_sequences(args.sequences) if s.name in names] if args.sequences else []
+    if not sequences:
+        raise SystemExit("evaluate_every needs held-out sequences: name some in a file and pass it as --exclude")
+    return sequences
+
+
+def held_out_videos(args: TrainArguments, config: SemTrackConfig) -> list[AnnotatedVideo]:
     """The videos of the validation split and those that the run excludes."""
     videos = annotated_videos(args, "validation")
     if not videos:
         raise SystemExit(
             "evaluate_every needs held-out videos: pass --exclude_videos, or annotations with a validation split"
         )
+    check_labels(videos, config, "held-out")
     return videos
+
+
+def check_labels(videos: list[AnnotatedVideo], config: SemTrackConfig, which: str) -> None:
+    """Refuses videos that show what the model has no class for.
+
+    Raises:
+        ValueError: If there are such; it names the labels.
+    """
+    for kind, shown, known in zip(
+        ("interaction", "object"), label_maps(videos), (config.id2interaction, config.id2object)
+    ):
+        unknown = sorted(set(shown.values()) - set(known.values()))
+        if unknown:
+            raise ValueError(
+                f"the {which} videos show {kind}s that the model has no class for: {', '.join(unknown)}; leave those "
+                "videos out (exclude_videos), or train a head that knows them"
+            )
 
 
 def overlap_on(sequence: BoxSequence, model: SemTrackModel, processor: SemTrackProcessor) -> float:
@@ -180,7 +218,7 @@ def overlap_on(sequence: BoxSequence, model: SemTrackModel, processor: SemTrackP
 @torch.no_grad()
 def recognised(trainer: SemanticTrainer, clip: TargetClip) -> VideoRecognition:
     """What the head recognises at all steps of a clip."""
-    batch = collate_clips([clip])
+    batch = send_to_device(collate_clips([clip]), trainer.model.device)
     output = trainer(**batch)
     labels = batch["labels"]
     return as_recognition(clip.video, output.interaction_logits, labels, labels.described, trainer.model)
@@ -190,7 +228,7 @@ def recognised_after_adapting(
     meta: MetaEpisode, clip: TargetClip, rng: np.random.Generator, support: int
 ) -> VideoRecognition:
     """What the head recognises at the query steps, adapted to the support steps."""
-    episode = make_episode([clip], rng, support)
+    episode = make_episode([clip], rng, support).to(meta.trainer.model.device)
     weights, forward = meta.adapt(episode)
     labels = episode.clips["labels"]
     with torch.no_grad():
@@ -217,24 +255,62 @@ def cached_clips(
 ) -> list[TargetClip]:
     """The features of all videos, kept in a file where one is named; every process computes all of them."""
     if args.features and Path(args.features).exists():
-        return load_clips(args.features, model.config)
+        clips = load_clips(args.features, model.config)
+        check_features(clips, compute_clips(args, model, processor, videos[:1], passes=1), videos, args.features)
+        return clips
     clips = compute_clips(args, model, processor, videos, args.passes)
     if args.features:
         save_clips(clips, args.features, model.config)
     return clips
 
 
+def check_features(clips: list[TargetClip], anew: list[TargetClip], videos: list[AnnotatedVideo], path: str) -> None:
+    """Refuses kept features that are not those of the model and the videos.
+
+    Args:
+        clips: As kept.
+        anew: Those of the first video, computed again.
+        videos: That the run is about.
+        path: Of the kept ones.
+
+    Raises:
+        ValueError: If the first video's features differ, or those of other videos are among them.
+    """
+    others = sorted({clip.video for clip in clips} - {str(video.path) for video in videos})
+    if others:
+        raise ValueError(f"the features in '{path}' hold '{others[0]}', which this run leaves out; name a new file")
+    for kept, now in zip(clips, anew):
+        same_labels = all(torch.equal(kept.labels[name], now.labels[name]) for name in ("interactions", "objects"))
+        if not same_labels or not all(_alike(kept.features[name], value) for name, value in now.features.items()):
+            raise ValueError(f"the features in '{path}' are of another model or other labels; name a new file")
+
+
+def _alike(kept: torch.Tensor, now: torch.Tensor) -> bool:
+    """Equal up to what another machine's half precision makes of the same numbers."""
+    return kept.shape == now.shape and bool((kept.float() - now.float()).norm() <= 0.05 * now.float().norm())
+
+
 @torch.no_grad()
 def compute_clips(
-    args: TrainArguments, model: SemTrackModel, processor: SemTrackProcessor, videos: list[AnnotatedVideo], passes: int
+    args: TrainArguments,
+    model: SemTrackModel,
+    processor: SemTrackProcessor,
+    videos: list[AnnotatedVideo],
+    passes: int,
+    process: int = 0,
+    processes: int = 1,
 ) -> list[TargetClip]:
-    """The tracker's features of videos; each pass sees other frames, and the mirror image of what the last one saw."""
-    rng = np.random.default_rng(args.seed)
+    """The tracker's features of a process's share of the videos.
+
+    Each pass sees other frames, and the mirror image of what the last one saw. What a video gives depends on its place
+    in the list, and not on the number of processes.
+    """
     clips = []
     was_training = model.training
     model.eval()
     rounds = [(number, place, video) for number in range(passes) for place, video in enumerate(videos)]
-    for number, place, video in tqdm(rounds, desc="features", unit="video"):
+    for number, place, video in tqdm(rounds[process::processes], desc="features", unit="video", disable=not rounds):
+        rng = np.random.default_rng((args.seed, number, place))
         targets = labelled_targets(video, model.config, phase=2 * number + place)
         frames = video.frames()
         if passes > 1 and (place + number) % 2:

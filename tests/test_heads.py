@@ -196,3 +196,20 @@ def test_a_head_without_scene_context_has_no_place_for_it():
         SemTrackSemanticHead(tiny_config(use_scene_context=switch)).source_embedding for switch in (True, False)
     )
     assert (with_scene.num_embeddings, without.num_embeddings) == (3, 2)
+
+
+@pytest.mark.parametrize("steps", [(0, 2), (3,)])
+def test_steps_may_be_left_out_of_the_decoding_and_are_remembered_all_the_same(steps):
+    """The queries of the others are as before, those left out are zeros, and the memory is the same."""
+    head = tiny_model().semantic_head
+    inputs = {
+        name: value for name, value in clip_inputs(1, 4).items() if name in ("target_boxes", "view_windows", "times")
+    }
+    tokens = {name: torch.randn(1, 4, 16, HIDDEN) for name in ("view_embeds", "view_features", "scene_features")}
+    inputs |= tokens | {"target_embeds": torch.randn(1, 4, HIDDEN), "grid": (4, 4), "scene_grid": (4, 4)}
+    only = torch.tensor([[step in steps for step in range(4)]])
+    whole, memory = head.decode(**inputs)
+    part, kept = head.decode(**inputs, only=only)
+    torch.testing.assert_close(part[only], whole[only])
+    assert not part[~only].any() and torch.equal(kept.tokens, memory.tokens)
+    torch.testing.assert_close(head.decode(**inputs, only=torch.zeros(1, 4, dtype=torch.bool))[0], whole)

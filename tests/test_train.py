@@ -13,11 +13,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tiny_models import tiny_model
-from training_files import a_record, moving, write_annotated, write_photos, write_sequence
+from training_files import (
+    a_record,
+    command_line,
+    moving,
+    training_in_process,
+    write_annotated,
+    write_photos,
+    write_sequence,
+)
 
 pytest.importorskip("accelerate", reason="training needs the extra 'train'")
 
-from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import set_seed
 
 import train
@@ -68,7 +75,7 @@ def data(tmp_path_factory):
     write_annotated(folder / "videos", a_record("used"), held_out)
     common = {"learning_rate": 1e-3, "workers": 0, "log_every": 5}
     tracking = {
-        "config": folder / "config.json",
+        "model_config": folder / "config.json",
         "images": folder / "photos",
         "masks": folder / "masks",
         "sequences": folder / "sequences",
@@ -89,10 +96,6 @@ def data(tmp_path_factory):
         "batch_size": 3,
     }
     return Data(common | tracking, common | semantic)
-
-
-def command_line(arguments):
-    return [text for name, value in arguments.items() for text in (f"--{name}", str(value))]
 
 
 def start(output, log, **arguments):
@@ -120,22 +123,10 @@ def tracker(data, tmp_path_factory):
 
 
 @pytest.fixture
-def main(monkeypatch):
+def main():
     """train.main in this process, for runs that end at once."""
-
-    def forget():
-        AcceleratorState._reset_state(reset_partial_state=True)
-        GradientState._reset_state()
-
-    def call(output, **arguments):
-        forget()
-        monkeypatch.setattr(sys, "argv", ["train.py", *command_line({"output_dir": output} | arguments)])
-        train.main()
-
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    monkeypatch.delenv("WORLD_SIZE", raising=False)
-    yield call
-    forget()
+    with training_in_process() as call:
+        yield call
 
 
 def one_line(error):
@@ -247,10 +238,42 @@ def test_the_cosine_rises_and_falls_to_zero():
     assert rates[10] == pytest.approx(1.0) and rates[55] == pytest.approx(0.5) and rates[100] == pytest.approx(0.0)
 
 
-def test_arguments_may_come_from_a_file(monkeypatch, tmp_path):
-    (tmp_path / "run.json").write_text(json.dumps({"output_dir": "runs/a", "steps": 7, "annotations": ["a.json"]}))
-    monkeypatch.setattr(sys, "argv", ["train.py", str(tmp_path / "run.json")])
-    assert train.parse_arguments() == TrainArguments("runs/a", steps=7, annotations=["a.json"])
+@pytest.mark.parametrize("words", [["--config"], []])
+def test_arguments_may_come_from_a_file_under_those_of_the_command_line(monkeypatch, tmp_path, words):
+    """Numbers, lists, empty values and booleans, in YAML and JSON; 1e-3 is a number to both."""
+    values = {
+        "output_dir": "runs/a",
+        "steps": 7,
+        "annotations": ["a.json", "b.json"],
+        "model": None,
+        "freeze_stem": False,
+    }
+    (tmp_path / "run.json").write_text(json.dumps(values | {"learning_rate": 1e-3}))
+    lines = (
+        "output_dir: runs/a\nsteps: 7\nlearning_rate: 1e-3\nannotations: [a.json, b.json]\nmodel:\nfreeze_stem: false\n"
+    )
+    (tmp_path / "run.yaml").write_text(lines)
+    for name in ("run.json", "run.yaml"):
+        monkeypatch.setattr(sys, "argv", ["train.py", *words, str(tmp_path / name), "--steps", "9"])
+        assert train.parse_arguments() == TrainArguments(**values | {"steps": 9, "learning_rate": 1e-3})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stpes: 7", "names no argument of train.py: stpes; see train.py --help"),
+        ("- steps", "must hold arguments by name, got list"),
+        ("steps: [", "cannot be read as YAML or JSON"),
+        (None, "cannot be read as YAML or JSON"),
+    ],
+)
+def test_files_that_hold_no_arguments_are_refused(monkeypatch, tmp_path, text, message):
+    if text is not None:
+        (tmp_path / "run.yaml").write_text(text)
+    monkeypatch.setattr(sys, "argv", ["train.py", "--config", str(tmp_path / "run.yaml"), "--output_dir", "x"])
+    with pytest.raises(SystemExit, match=message) as error:
+        train.parse_arguments()
+    assert one_line(error)
 
 
 # What is refused
@@ -280,12 +303,12 @@ def test_what_was_never_begun_or_saved_is_not_resumed(data, main, tmp_path):
         main(tmp_path / "none", **data.tracking, resume=True)
     (tmp_path / "unsaved" / "checkpoints" / "checkpoint_0").mkdir(parents=True)
     with pytest.raises(SystemExit, match="the run ended before its first checkpoint"):
-        train.resume(None, tmp_path / "unsaved")
+        train.resume(None, tmp_path / "unsaved", train.Progress())
 
 
 def test_a_run_that_finds_no_data_may_be_started_again(data, main, tmp_path):
     """It has not begun: correcting the argument is enough."""
-    with pytest.raises(ValueError, match="images must be a folder with photos"):
+    with pytest.raises(SystemExit, match="images must be a folder with photos"):
         main(tmp_path / "run", **data.tracking | {"images": tmp_path})
     train.check_output(TrainArguments(str(tmp_path / "run")), tmp_path / "run")
 
@@ -300,7 +323,7 @@ def test_checking_the_folder_leaves_no_trace(tmp_path):
 
 def test_misspelt_exclusions_are_refused(data, main, tmp_path):
     (tmp_path / "names.txt").write_text("wlak\n")
-    with pytest.raises(ValueError, match="excludes sequences that do not exist: wlak"):
+    with pytest.raises(SystemExit, match="excludes sequences that do not exist: wlak"):
         main(tmp_path / "run", **data.tracking, exclude=tmp_path / "names.txt")
 
 

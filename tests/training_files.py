@@ -1,5 +1,10 @@
 """Small photos, sequences and annotated videos for the tests of training; the target is red, and nothing else is."""
 
+import os
+import sys
+from contextlib import contextmanager
+from unittest import mock
+
 import numpy as np
 from PIL import Image
 from tiny_models import noise_frame
@@ -111,3 +116,33 @@ def write_annotated(folder, *records):
                 writer.write(frame, index / record.fps)
     write_semtrack(records, folder / "annotations.json")
     return folder / "annotations.json"
+
+
+def command_line(arguments):
+    """Arguments by name as words; a list is several values of one."""
+    words = []
+    for name, value in arguments.items():
+        words += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+    return words
+
+
+@contextmanager
+def training_in_process():
+    """Gives a function of (output folder, arguments by name) that runs train.main here, on one CPU process."""
+    from accelerate.state import AcceleratorState, GradientState
+
+    import train
+
+    def forget():
+        AcceleratorState._reset_state(reset_partial_state=True)
+        GradientState._reset_state()
+
+    def call(output, **arguments):
+        forget()
+        with mock.patch.object(sys, "argv", ["train.py", *command_line({"output_dir": output} | arguments)]):
+            train.main()
+
+    kept = {name: value for name, value in os.environ.items() if name != "WORLD_SIZE"}
+    with mock.patch.dict(os.environ, kept | {"ACCELERATE_USE_CPU": "true"}, clear=True):
+        yield call
+        forget()
