@@ -16,6 +16,11 @@ from .names import read_names
 from .records import TargetRecord, VideoRecord
 from .sources.semtrack import read_semtrack
 
+# Interactions that both sides perform, where one may be annotated only.
+MUTUAL = frozenset(
+    {"fight", "handshake", "hold hand of", "hug", "kiss", "play with", "shake hand with", "shake hands", "speak to"}
+)
+
 
 @dataclass
 class AnnotatedVideo:
@@ -32,9 +37,13 @@ class AnnotatedVideo:
 
 
 def read_videos(
-    annotations: str | Path, videos: str | Path, split: str | None = "train", exclude: str | Path | None = None
+    annotations: str | Path,
+    videos: str | Path,
+    split: str | None = "train",
+    exclude: str | Path | None = None,
+    described: bool = True,
 ) -> list[AnnotatedVideo]:
-    """Videos whose interactions are annotated.
+    """Annotated videos.
 
     Args:
         annotations: JSON in the SemTrack layout.
@@ -42,6 +51,7 @@ def read_videos(
         split: Keep only videos whose metadata name this split; videos without a split count as training.
             None keeps all.
         exclude: Text file with ids of videos to leave out.
+        described: Keep only videos whose interactions are annotated, too.
 
     Raises:
         ValueError: If a video file is missing.
@@ -51,7 +61,7 @@ def read_videos(
     for record in read_semtrack(annotations):
         if record.video_id in excluded:
             continue
-        if record.interactions is None or split not in (None, record.metadata.get("split", "train")):
+        if (described and record.interactions is None) or split not in (None, record.metadata.get("split", "train")):
             continue
         path = Path(videos) / record.file_name
         if not path.exists():
@@ -75,8 +85,8 @@ def label_maps(videos: Sequence[AnnotatedVideo]) -> tuple[dict[int, str], dict[i
 def described_targets(record: VideoRecord, bystanders: int = 1) -> list[TargetRecord]:
     """Targets whose interactions are known: all subjects, and some others, which do nothing.
 
-    An object of its subject's own kind is left out: whether it acts as well (a handshake has two sides) is not
-    annotated.
+    An object of its subject's own kind is left out where what they do has two sides: whether it acts as well is not
+    annotated. In all other cases it is a bystander, of the kind that is hardest to tell from the subject.
 
     Args:
         record: With annotated interactions.
@@ -84,10 +94,13 @@ def described_targets(record: VideoRecord, bystanders: int = 1) -> list[TargetRe
     """
     kinds = {target.track_id: target.category for target in record.targets}
     subjects = {event.subject for event in record.interactions}
-    unknown = {e.object for e in record.interactions if e.object is not None and kinds[e.object] == kinds[e.subject]}
+    pairs = [e for e in record.interactions if e.object is not None and kinds[e.object] == kinds[e.subject]]
+    alike = {event.object for event in pairs}
+    unknown = {event.object for event in pairs if event.interaction in MUTUAL}
     acting = [t for t in record.targets if t.boxes and t.track_id in subjects]
     others = [t for t in record.targets if t.boxes and t.track_id not in subjects | unknown]
-    return acting + sorted(others, key=lambda target: -len(target.boxes))[:bystanders]
+    others.sort(key=lambda target: (target.track_id not in alike, -len(target.boxes)))
+    return acting + others[:bystanders]
 
 
 def target_events(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from modeling_semtrack.video import VideoReader
 
@@ -14,8 +15,10 @@ from .pairs import MixedSampler, PhotoSampler, SequenceSampler
 from .semantic_data import AnnotatedVideo
 from .sources.otb import BoxSequence, list_images, read_sequences
 
-PHOTO_WEIGHT, SEQUENCE_WEIGHT, VIDEO_WEIGHT = 0.6, 0.3, 0.1
-MOST_VIDEOS = 60  # unpacked videos are held in memory
+PHOTO_WEIGHT, SEQUENCE_WEIGHT, VIDEO_WEIGHT = 0.6, 0.3, 0.1  # the last one for each source of videos
+MOST_FRAMES = 5000  # of a source's videos that are held in memory
+MOST_OF_A_VIDEO = 100  # frames, evenly spread
+LONGEST_SIDE = 360  # pixels; larger frames are scaled down
 
 
 def tracking_sampler(
@@ -32,7 +35,7 @@ def tracking_sampler(
         masks: Folder of masks of the photos' main objects.
         sequences: Folder of OTB-like sequences.
         exclude: Text file with names of sequences to leave out, one per line, `#` starts a comment.
-        annotated: Videos with annotated tracks, of which the first `MOST_VIDEOS` are used.
+        annotated: Videos with annotated tracks; of each source as many as `MOST_FRAMES` allows, from the first one on.
 
     Raises:
         ValueError: If nothing is given, or `exclude` names a sequence that is not there.
@@ -44,8 +47,8 @@ def tracking_sampler(
         kept = without_excluded(read_sequences(sequences), exclude)
         frames = {s.name: list_images(s.frames) if s.frames.is_dir() else _unpack(s.frames) for s in kept}
         samplers.append((SequenceSampler(kept, frames), SEQUENCE_WEIGHT))
-    if annotated:
-        tracks, frames = _annotated_tracks(annotated[:MOST_VIDEOS])
+    for source in sorted({video.record.source for video in annotated}):
+        tracks, frames = _annotated_tracks([video for video in annotated if video.record.source == source])
         samplers.append((SequenceSampler(tracks, frames), VIDEO_WEIGHT))
     if not samplers:
         raise ValueError("nothing to train on: pass images, sequences or videos (a folder each)")
@@ -68,20 +71,41 @@ def without_excluded(sequences: list[BoxSequence], exclude: str | Path | None) -
 
 
 def _annotated_tracks(videos: Sequence[AnnotatedVideo]) -> tuple[list[BoxSequence], dict[str, list]]:
-    """Every track of the videos, with their frames unpacked."""
+    """The tracks of the videos in a part of their frames, which are held unpacked."""
     tracks, frames = [], {}
+    held = 0
     for video in videos:
-        images = _unpack(video.path)
+        if held >= MOST_FRAMES:
+            break
+        moments, images = _some_frames(video)
+        held += len(images)
+        scale = images[0].shape[1] / video.record.width
         for target in video.record.targets:
-            boxes = np.full((len(images), 4), np.nan)
-            for index, box in target.boxes.items():
-                if index < len(images):
-                    boxes[index] = box
+            boxes = np.array([target.boxes.get(moment, (np.nan,) * 4) for moment in moments], dtype=float) * scale
             if np.isfinite(boxes[:, 0]).sum() >= 2:
-                name = f"{video.path}/{target.track_id}"  # ids of videos repeat from file to file
+                name = f"{video.path}/{video.record.video_id}/{target.track_id}"  # ids repeat from file to file
                 tracks.append(BoxSequence(name, video.path, boxes, None))
                 frames[name] = images
     return tracks, frames
+
+
+def _some_frames(video: AnnotatedVideo) -> tuple[list[int], list[np.ndarray]]:
+    """Indices of annotated frames, evenly spread over a video, and these frames, scaled down."""
+    record = video.record
+    annotated = range(record.num_frames) if record.annotated_frames is None else record.annotated_frames
+    spread = np.linspace(0, len(annotated) - 1, min(MOST_OF_A_VIDEO, len(annotated)))
+    wanted = {annotated[round(position)] for position in spread}
+    images = {}
+    for index, _, image in video.frames():
+        if index in wanted:
+            small = Image.fromarray(image)
+            small.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+            images[index] = np.asarray(small)
+        if index >= max(wanted):
+            break
+    if not images:
+        raise ValueError(f"video '{video.path}' has no frame of those that are annotated; check the file")
+    return list(images), list(images.values())
 
 
 def _unpack(path: Path) -> list[np.ndarray]:

@@ -404,7 +404,7 @@ class SemTrackSession:
             target.misses += 1
             return None
         proposed = candidate.box if here else elsewhere.box
-        rate = self.settings.size_rate * candidate.score if here else 1.0
+        rate = self.settings.size_rate if here else 1.0
         box = clip_box(smooth_size(target.box, proposed, rate), frame.shape[:2], smallest=2.0)
         if box is None:
             target.misses += 1

@@ -28,9 +28,9 @@ class SessionSettings:
     """
 
     window_influence: float = 0.4
-    size_rate: float = 0.5
-    template_interval: int = 20
-    template_presence: float = 0.9
+    size_rate: float = 0.8
+    template_interval: int = 10
+    template_presence: float = 0.5
     lost_after: int = 5
     search_interval: int = 3
     found_presence: float = 0.7

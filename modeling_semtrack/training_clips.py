@@ -22,6 +22,7 @@ from .heads_semtrack import SemTrackMemory
 from .loss_semtrack import IGNORE, SemTrackTargets, semantic_losses
 from .modeling_semtrack import SemTrackModel, SemTrackOutput, SemTrackTrack
 from .processing_semtrack import SemTrackImageProcessor, Window, box_to_view, window_to_view
+from .training_views import photometric
 from .trajectory import Box
 
 MOST_EVENTS = 4  # interactions of one target at one moment
@@ -77,6 +78,7 @@ def extract_clips(
     targets: Sequence[Sequence[StepLabel]],
     rng: np.random.Generator,
     video: str,
+    varied: bool = False,
 ) -> list[TargetClip]:
     """Computes the frozen tracker's features for the labelled steps of one video.
 
@@ -87,12 +89,17 @@ def extract_clips(
         targets: For each target its labelled steps, in order.
         rng: Jitters the windows as a tracker's errors would.
         video: Name of the video.
+        varied: See it in another light, and its targets with the lasting box errors of a less exact tracker.
 
     Returns:
         One clip per target with at least two steps.
     """
     wanted = {label.frame_index for labels in targets for label in labels}
     images = {index: (time, image) for index, time, image in frames if index in wanted}
+    if varied:
+        light = int(rng.integers(2**32))  # one for the whole video
+        images = {i: (time, photometric(image, np.random.default_rng(light))) for i, (time, image) in images.items()}
+        targets = [with_box_errors(labels, rng) for labels in targets]
     scenes: dict[int, torch.Tensor] = {}
     scene_grid = (0, 0)
     for part in _parts(sorted(images)):
@@ -325,6 +332,19 @@ def mirror_labels(labels: Sequence[StepLabel], width: int) -> list[StepLabel]:
         return None if box is None else (width - box[0] - box[2], *box[1:])
 
     return [StepLabel(s.frame_index, flip(s.box), [(i, o, flip(b)) for i, o, b in s.events]) for s in labels]
+
+
+def with_box_errors(labels: Sequence[StepLabel], rng: np.random.Generator) -> list[StepLabel]:
+    """The labels with boxes that are off as a tracker's are: all in the same way, by shift and size."""
+    dx, dy = rng.normal(0, 0.06, 2)
+    wider, taller = np.exp(rng.normal(0, 0.12, 2))
+
+    def moved(box: Box) -> Box:
+        x, y, width, height = box
+        cx, cy = x + (0.5 + dx) * width, y + (0.5 + dy) * height
+        return cx - wider * width / 2, cy - taller * height / 2, wider * width, taller * height
+
+    return [StepLabel(label.frame_index, moved(label.box), label.events) for label in labels]
 
 
 def _jittered(window: Window, rng: np.random.Generator) -> Window:

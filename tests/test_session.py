@@ -226,14 +226,14 @@ def test_a_track_log_takes_56_bytes_per_frame_and_gives_them_back():
 
 
 def test_memory_does_not_grow_with_the_video(network):
-    """Between frame 40 and frame 200 no tensor and no array stays behind; the log is one array per target."""
+    """Once all remembered steps are filled no tensor and no array stays behind; the log is one array per target."""
 
     def alive():
         gc.collect()
         return sum(issubclass(type(thing), (torch.Tensor, np.ndarray)) for thing in gc.get_objects())
 
     frames = clip(8)
-    settings = SessionSettings(template_interval=5, template_presence=0.0)
+    settings = SessionSettings(template_interval=5, template_presence=0.0, remembered_steps=4)
     session = SemTrackSession(network, tiny_processor(), settings)
     for box in (BOX, OTHER_BOX):
         session.add_target(frames[0], box=box)

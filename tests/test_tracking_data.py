@@ -97,7 +97,7 @@ def test_tracks_seen_once_and_videos_beyond_the_limit_are_left_out(tmp_path, mon
     once = [TargetRecord(1, "dog", {3: (4.0, 4.0, 12.0, 12.0)}, True), a_record().targets[1]]
     records = [a_record("once", targets=once, interactions=[]), a_record("two"), a_record("three")]
     videos = read_videos(write_annotated(tmp_path, *records), tmp_path)
-    monkeypatch.setattr(tracking_data, "MOST_VIDEOS", 2)
+    monkeypatch.setattr(tracking_data, "MOST_FRAMES", 21)
     (part,) = tracking_sampler(annotated=videos).samplers
     assert [(s.frames.stem, len(s.boxes)) for s in part.sequences] == [("once", 20)] + [("two", 20)] * 3
 
@@ -116,3 +116,33 @@ def test_videos_of_two_files_with_one_id_are_not_mixed_up(tmp_path):
     for track in (part.sequences[0], part.sequences[3]):
         for image, box in zip(part.frames_of[track.name], track.boxes):
             assert_marks(image, box)
+
+
+def test_only_annotated_frames_count_so_that_unknown_is_not_absent(tmp_path):
+    boxes = {index: (10.0 + index, 20.0, 16.0, 12.0) for index in (2, 3, 5)}
+    record = a_record(frames=8, targets=[TargetRecord(7, None, boxes, True)], interactions=None)
+    record.annotated_frames = (2, 3, 5)
+    videos = read_videos(write_annotated(tmp_path, record), tmp_path, described=False)
+    (part,) = tracking_sampler(annotated=videos).samplers
+    (track,) = part.sequences
+    assert [tuple(box) for box in track.boxes] == list(boxes.values())
+    for image, box in zip(part.frames_of[track.name], track.boxes):
+        assert_marks(image, box)
+
+
+def test_large_frames_are_held_small_with_their_boxes(tmp_path, monkeypatch):
+    videos = read_videos(write_annotated(tmp_path, a_record()), tmp_path)
+    width = videos[0].record.width
+    monkeypatch.setattr(tracking_data, "LONGEST_SIDE", width * 3 // 4)
+    (part,) = tracking_sampler(annotated=videos).samplers
+    track = part.sequences[0]
+    assert part.frames_of[track.name][0].shape[1] == width * 3 // 4
+    index, box = next(iter(videos[0].record.targets[0].boxes.items()))
+    assert tuple(track.boxes[index] * 4 / 3) == pytest.approx(box)
+
+
+def test_each_source_of_videos_has_its_own_share(tmp_path):
+    other = a_record("b")
+    other.source = "elsewhere"
+    videos = read_videos(write_annotated(tmp_path, a_record("a"), other), tmp_path)
+    assert len(tracking_sampler(annotated=videos).samplers) == 2

@@ -21,6 +21,7 @@ from modeling_semtrack.training_clips import (
     extract_clips,
     mirror_labels,
     step_labels,
+    with_box_errors,
 )
 
 WIDTH, HEIGHT = 120, 90
@@ -343,3 +344,27 @@ def test_a_head_without_scene_or_memory_is_trained_as_well(switch):
     missing = [name for name, p in trainer.model.semantic_head.named_parameters() if p.grad is None]
     assert torch.isfinite(output.loss) and not missing
     assert all(p.grad is None for name, p in trainer.model.named_parameters() if not name.startswith("semantic_head."))
+
+
+def test_box_errors_last_over_a_clip_and_leave_the_events_alone():
+    """All boxes of a target are off by the same share of their own size."""
+    labels = [StepLabel(index, (10.0 * index, 5.0, 8.0 + index, 16.0), [(0, 1, None)]) for index in range(4)]
+    moved = with_box_errors(labels, np.random.default_rng(3))
+    assert [(s.frame_index, s.events) for s in moved] == [(s.frame_index, s.events) for s in labels]
+    boxes, before = (np.array([label.box for label in part]) for part in (moved, labels))
+    shift = (boxes[:, :2] + boxes[:, 2:] / 2 - before[:, :2] - before[:, 2:] / 2) / before[:, 2:]
+    size = boxes[:, 2:] / before[:, 2:]
+    assert np.abs(shift).max() > 0.01 and np.abs(size - 1).max() > 0.01
+    np.testing.assert_allclose(shift, np.broadcast_to(shift[0], shift.shape))
+    np.testing.assert_allclose(size, np.broadcast_to(size[0], size.shape))
+
+
+def test_a_varied_video_gives_other_features_of_the_same_events():
+    model, images = tiny_model(), tiny_processor().image_processor
+    same, varied = (
+        extract_clips(model, images, video(), [labels_of(2, 7, 12)], np.random.default_rng(0), "walk", varied=varied)[0]
+        for varied in (False, True)
+    )
+    assert not torch.equal(same.features["view_features"], varied.features["view_features"])
+    assert not torch.equal(same.features["scene_features"], varied.features["scene_features"])
+    assert torch.equal(same.labels["interactions"], varied.labels["interactions"])
