@@ -4,6 +4,8 @@
 #   make demo VIDEO=dog.mp4 POINT="310 220"  track what lies at pixel (310, 220) of your video's first frame
 #   make demo-app                          start the demo in the browser
 #   make test                              lint and test
+#   make test-browser                      test the demo in a headless Chromium (apt-get install chromium)
+#   make screenshots                       show the demo's page in all sizes and colours, in screenshots/
 #   make lint                              lint alone
 
 PYTHON ?= python3
@@ -11,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo demo-app test lint
+.PHONY: demo demo-app test test-browser screenshots lint
 
 demo: $(VENV)/.demo
 	$(BIN)/semtrack demo --output demo_output $(if $(VIDEO),--video "$(VIDEO)") $(if $(POINT),--point $(POINT))
@@ -22,6 +24,12 @@ demo-app: $(VENV)/.demo-app
 test: lint
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
 
+test-browser: $(VENV)/.browser
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m browser tests/test_app_browser.py
+
+screenshots: $(VENV)/.browser
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m browser tests/test_app_screenshots.py --screenshots screenshots
+
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -30,7 +38,8 @@ lint: $(VENV)/.test
 $(VENV)/.demo: EXTRAS := data
 $(VENV)/.demo-app: EXTRAS := demo
 $(VENV)/.test: EXTRAS := data,train,eval,demo,dev
-$(VENV)/.demo $(VENV)/.demo-app $(VENV)/.test: pyproject.toml $(VENV)/.torch
+$(VENV)/.browser: EXTRAS := demo,dev,browser
+$(VENV)/.demo $(VENV)/.demo-app $(VENV)/.test $(VENV)/.browser: pyproject.toml $(VENV)/.torch
 	$(PIP_INSTALL) -e ".[$(EXTRAS)]"
 	touch $@
 

@@ -17,7 +17,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -50,9 +50,9 @@ SECOND_PHASE = 0.8  # share of the steps after which LDAM re-weights (Cao et al.
 MAY_CHANGE = ("resume", "workers", "report_to", "push_to_hub")  # between a run and its resumption
 
 
-def main() -> None:
-    """One run, from arguments to a saved model."""
-    args = parse_arguments()
+def main(words: Sequence[str] | None = None) -> None:
+    """One run, from arguments (the command line's, where none are given) to a saved model."""
+    args = parse_arguments(words)
     output = Path(args.output_dir)
     accelerator = Accelerator(
         mixed_precision=args.mixed_precision,

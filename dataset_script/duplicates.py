@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image
 from scipy.fft import dctn
 
+from dataset_script import media
 from dataset_script.findings import ERROR, WARNING, Finding
-from modeling_semtrack.video import VideoReader
 
 HASHED_FRAMES = 8
 SIDE, LOWEST = 32, 8  # pixels of the grey copy, and frequencies kept along each axis
@@ -76,7 +76,7 @@ def glimpse(path: str | Path, num_frames: int, count: int = HASHED_FRAMES) -> Gl
     """
     wanted = [int((part + 0.5) * num_frames / count) for part in range(count)]
     hashes: dict[int, np.uint64 | None] = {}
-    with VideoReader(path) as reader:
+    with media.VideoReader(path) as reader:
         for frame in reader:
             if frame.index in wanted:
                 hashes[frame.index] = picture_hash(frame.image)

@@ -17,9 +17,9 @@ from datasets import Dataset, DatasetDict
 from datasets.info import DatasetInfo, DatasetInfosDict
 from huggingface_hub import DatasetCard, DatasetCardData
 
+from dataset_script import media
 from dataset_script.rows import FEATURES, is_frame_folder
 from dataset_script.sources.frames import list_images
-from modeling_semtrack.files import OutputError
 
 SHARD_BYTES = 500_000_000  # of videos in one Parquet file
 PACKED_SUFFIX = ".mkv"  # the container of packed frames
@@ -89,7 +89,7 @@ def pack_frames(folder: str | Path, fps: float, path: str | Path) -> None:
     images = list_images(folder)
     kinds = {image.suffix.lower().replace(".jpeg", ".jpg") for image in images}
     if len(kinds) != 1:
-        raise OutputError(f"cannot pack '{folder}': expected images of one format, got {sorted(kinds) or 'none'}")
+        raise media.OutputError(f"cannot pack '{folder}': expected images of one format, got {sorted(kinds) or 'none'}")
     tick = 1 / Fraction(fps).limit_denominator(100_000)
     try:
         with av.open(str(images[0])) as first, av.open(str(path), "w") as container:
@@ -102,7 +102,7 @@ def pack_frames(folder: str | Path, fps: float, path: str | Path) -> None:
                 packet.duration, packet.is_keyframe = 1, True
                 container.mux(packet)
     except (av.error.FFmpegError, ValueError) as error:
-        raise OutputError(f"cannot pack the images of '{folder}' into a video: {error}") from error
+        raise media.OutputError(f"cannot pack the images of '{folder}' into a video: {error}") from error
 
 
 def _splits(dataset: Dataset | DatasetDict) -> dict[str, Dataset]:

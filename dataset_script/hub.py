@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import huggingface_hub
 
+from dataset_script import media
 from dataset_script.sources.reading import SourceError
-from modeling_semtrack.files import atomic_path
 
 
 class Archive(NamedTuple):
@@ -103,7 +103,11 @@ def _unpack(path: Path, archive: Archive, folder: Path) -> None:
                 if target.is_file() and target.stat().st_size == info.file_size:
                     continue
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with atomic_path(target) as temporary, file.open(info) as packed, temporary.open("wb") as unpacked:
+                with (
+                    media.atomic_path(target) as temporary,
+                    file.open(info) as packed,
+                    temporary.open("wb") as unpacked,
+                ):
                     shutil.copyfileobj(packed, unpacked)
     except zipfile.BadZipFile as error:
         why = f"not a whole zip file ({error}); remove it and download again"

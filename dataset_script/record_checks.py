@@ -12,8 +12,7 @@ from itertools import combinations
 
 from dataset_script.contradictions import exclude_each_other, excludes_its_reverse
 from dataset_script.findings import ERROR, WARNING, Finding, in_words, runs
-from dataset_script.records import InteractionRecord, TargetRecord, VideoRecord
-from modeling_semtrack.trajectory import Box
+from dataset_script.records import Box, InteractionRecord, TargetRecord, VideoRecord
 
 EDGE = 1.0  # pixels; a box may stick out of the frame by this much, which rounding does
 LEAST_REGULAR_GAPS = 3  # equal gaps in a row from which boxes look like keyframes of a track

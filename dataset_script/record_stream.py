@@ -6,14 +6,13 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from dataset_script.records import VideoRecord
 from dataset_script.registry import read_records, source_named
-from dataset_script.sources import semtrack
 from dataset_script.sources.frames import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from dataset_script.sources.reading import Broken, SourceError, contents, expect_folder, tolerating
 from dataset_script.splits import SPLITS, split_of
@@ -86,22 +85,12 @@ class RecordStream:
         return islice(found, start, stop)
 
     def _usable(self, split: str | None, broken: list[Broken] | None) -> Iterator[tuple[VideoRecord, Path | None]]:
-        for record in self._records(split, broken):
+        for record in read_records(self.source, self.data_dir, split, broken, **self.options):
             if not self.videos:
                 yield record, None
                 continue
             with tolerating(broken, f"video '{record.video_id}'"):
                 yield record, self._video_of(record)
-
-    def _records(self, split: str | None, broken: list[Broken] | None) -> Iterator[VideoRecord]:
-        """The reader's records; where a SemTrack file is named after a split, each of its records tells so."""
-        if self.source != semtrack.SOURCE:
-            yield from read_records(self.source, self.data_dir, split, broken, **self.options)
-            return
-        for path in semtrack._annotation_files(self.data_dir):
-            named = {} if (name := semtrack._split_of(path)) is None else {"split": name}
-            for record in read_records(self.source, path, split, broken, **self.options):
-                yield replace(record, metadata=record.metadata | named)
 
     def _video_of(self, record: VideoRecord) -> Path:
         path = self._folder_of_videos(record) / record.file_name

@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
-from modeling_semtrack.trajectory import Box
+Box = tuple[float, float, float, float]  # (x, y, width, height) in pixels
 
 
 @dataclass
@@ -193,12 +193,15 @@ def _shortened(frames: Sequence[int]) -> str:
 
 
 def _checked_box(box: Any, track_id: int, frame: int) -> Box:
-    values = tuple(float(v) for v in box)
+    try:
+        values = tuple(float(v) for v in box)
+    except (TypeError, ValueError, OverflowError):
+        values = ()
     if frame < 0:
         raise ValueError(f"track {track_id}: frame index must be at least 0, got {frame}")
     if len(values) != 4 or not all(map(math.isfinite, values)) or values[2] <= 0 or values[3] <= 0:
         raise ValueError(
             f"track {track_id}, frame {frame}: box must be finite (x, y, width, height) with "
-            f"width, height > 0, got {tuple(box)}"
+            f"width, height > 0, got {box!r}"
         )
     return values  # type: ignore[return-value]

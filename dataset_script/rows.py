@@ -9,8 +9,8 @@ from typing import Any
 
 from datasets import Features, Sequence, Value, Video
 
+from dataset_script import media
 from dataset_script.records import InteractionRecord, TargetRecord, VideoRecord
-from modeling_semtrack.video import VideoReader
 
 try:
     from datasets import List
@@ -104,7 +104,7 @@ def row_to_record(row: Mapping[str, Any]) -> VideoRecord:
     )
 
 
-def open_video(row: Mapping[str, Any]) -> VideoReader:
+def open_video(row: Mapping[str, Any]) -> media.VideoReader:
     """The frames of a row's video: from the bytes in the row, or else from its file or folder of frames.
 
     Raises:
@@ -115,8 +115,8 @@ def open_video(row: Mapping[str, Any]) -> VideoReader:
     if video is None:
         raise ValueError(f"row '{row['video_id']}' holds no video; load it with videos=True")
     if video["bytes"] is not None:
-        return VideoReader(video["bytes"])
-    return VideoReader(video["path"], fps=row["fps"] if is_frame_folder(video) else None)
+        return media.VideoReader(video["bytes"])
+    return media.VideoReader(video["path"], fps=row["fps"] if is_frame_folder(video) else None)
 
 
 def is_frame_folder(video: Mapping[str, Any]) -> bool:

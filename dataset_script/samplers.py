@@ -12,9 +12,8 @@ neither as showing the target nor as lacking it.
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
-from collections.abc import Sequence
-from itertools import groupby
+from collections import Counter
+from collections.abc import Collection, Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -136,43 +135,75 @@ def clip(record: VideoRecord, rng: np.random.Generator, length: int, stride: int
     return Clip(track.track_id, earlier.tolist(), frames.tolist())
 
 
-def episode(record: VideoRecord, rng: np.random.Generator, support: int, query: int, target: int | None = None,
+def episode(record: VideoRecord, rng: np.random.Generator, most: int, target: int | None = None,
             gap: int = 0) -> Episode:  # fmt: skip
     """Draws frames to adapt to and frames to judge by, from one target, with its interactions in both.
 
-    What the target does (doing nothing counts too) is a class. Of a class that occurs several times, whole
-    occurrences go to one side; a single occurrence is cut in two, so that no query frame lies between support
-    frames of its class. Both sides take one frame of each class in turn until they are full; a class that runs
-    out of frames gives them again.
+    What the target does (doing nothing counts too) is a class; :func:`split_support` cuts each in two.
 
     Args:
         record: The video; its interactions must be annotated.
         rng: Source of all randomness.
-        support: Number of support frames.
-        query: Number of query frames.
+        most: Support frames per class at most.
         target: ``track_id``; None takes the main target, or else the one with the most interactions.
-        gap: Frames that are left out on either side where an occurrence is cut, as far as it has them.
+        gap: Frames around each support frame that are no query, as far as others are left: neighbours look alike.
 
     Returns:
-        `support` and `query` frame indices, ascending; :func:`frame_labels` tells what is done in them.
+        Frame indices; :func:`frame_labels` tells what is done in them.
 
     Raises:
-        ValueError: If a number is less than 1, or the target is visible in fewer than two annotated frames.
+        ValueError: If a number is too small, or no class is seen in two frames.
     """
-    if support < 1 or query < 1:
-        raise ValueError(f"support and query must be at least 1, got {support} and {query}")
+    if most < 1 or gap < 0:
+        raise ValueError(f"most must be at least 1 and gap at least 0, got {most} and {gap}")
     track = acting_target(record) if target is None else record.target(target)
     labels = frame_labels(record, track.track_id)
-    if len(labels) < 2:
-        raise ValueError(f"{_named(record, track)} is visible in {len(labels)} annotated frames, an episode needs 2")
-    sides: tuple[list[list[int]], list[list[int]]] = ([], [])
-    for runs in _class_runs(labels).values():
-        for side, frames in zip(sides, _two_sides(runs, gap, rng)):
-            if frames:
-                side.append(frames)
-    if not sides[1]:  # every class occurs in one frame only
-        sides[1].append(sides[0].pop())
-    return Episode(_take_turns(sides[0], support, rng), _take_turns(sides[1], query, rng))
+    frames = np.array(list(labels), dtype=int)
+    support, query = (frames[steps] for steps in split_support(list(labels.values()), rng, most))
+    if not len(support):
+        raise ValueError(
+            f"{_named(record, track)} is visible in {len(frames)} annotated frames, no two of which are of one class; "
+            "an episode needs one for support and one as query"
+        )
+    apart = np.abs(query[:, None] - support).min(axis=1)
+    return Episode(support.tolist(), query[apart > min(gap, apart.max() - 1)].tolist())
+
+
+def split_support(
+    classes: Sequence[Collection[Hashable]], rng: np.random.Generator, most: int
+) -> tuple[list[int], list[int]]:
+    """Support and query steps of one target, stratified by class.
+
+    The steps of each class are cut in two; the earlier or the later part, by chance, may serve as support. Moments
+    apart make the harder and more honest query: neighbouring steps look alike.
+
+    Args:
+        classes: For each step in order of time, what happens; empty for nothing, which counts as a class.
+        rng: Draws the parts and the steps.
+        most: Support steps per class at most.
+
+    Returns:
+        Indices of support steps and of query steps, both ascending; either is empty where no class has two steps.
+    """
+    members: dict[Hashable, list[int]] = {}
+    for step, present in enumerate(classes):
+        for label in present or (None,):
+            members.setdefault(label, []).append(step)
+    support: set[int] = set()
+    query: set[int] = set()
+    for label in sorted(members, key=lambda name: len(members[name])):  # rare classes choose first
+        steps = [step for step in members[label] if step not in support | query]
+        if len(steps) < 2:
+            query.update(steps)
+            continue
+        cut = int(rng.integers(1, len(steps)))
+        halves = (steps[:cut], steps[cut:])
+        early = bool(rng.random() < 0.5)
+        candidates, rest = halves if early else halves[::-1]
+        picked = rng.choice(candidates, min(most, len(candidates)), replace=False)
+        support.update(int(step) for step in picked)
+        query.update(rest)
+    return sorted(support), sorted(query)
 
 
 def frame_labels(record: VideoRecord, target: int) -> dict[int, tuple[str, ...]]:
@@ -185,7 +216,7 @@ def frame_labels(record: VideoRecord, target: int) -> dict[int, tuple[str, ...]]
     """
     if record.interactions is None:
         raise ValueError(f"video '{record.video_id}': '{record.source}' does not annotate interactions")
-    intervals = record.metadata.get("annotated_intervals", [(0, record.num_frames)])
+    intervals = record.metadata.get("annotated_intervals", [[0, record.num_frames]])
     events = [event for event in record.interactions if event.subject == target]
     return {
         frame: tuple(sorted({e.interaction for e in events if e.start_frame <= frame < e.end_frame}))
@@ -240,35 +271,3 @@ def _first_frame(record: VideoRecord, track: TargetRecord, known: np.ndarray, vi
         touching = starts[(starts < event.end_frame) & (ends >= event.start_frame)]
         starts = touching if len(touching) else starts
     return int(rng.choice(starts))
-
-
-def _class_runs(labels: dict[int, tuple[str, ...]]) -> dict[str | None, list[list[int]]]:
-    """Consecutive frames of each class; of several interactions at once the one that the video shows least."""
-    counts = Counter(name for names in labels.values() for name in names)
-    classes = {frame: min(names, key=lambda n: (counts[n], n), default=None) for frame, names in labels.items()}
-    runs: dict[str | None, list[list[int]]] = defaultdict(list)
-    for name, group in groupby(sorted(classes), key=classes.get):
-        runs[name].append(list(group))
-    return runs
-
-
-def _two_sides(runs: list[list[int]], gap: int, rng: np.random.Generator) -> tuple[list[int], list[int]]:
-    """Frames of one class for support and query; a single frame is for support."""
-    if len(runs) > 1:
-        order = rng.permutation(len(runs))
-        half = (len(runs) + 1) // 2
-        parts = [[frame for number in some for frame in runs[number]] for some in (order[:half], order[half:])]
-    else:
-        (run,) = runs
-        middle = len(run) // 2
-        margin = min(gap, max(0, (middle - 1)))
-        parts = [run[: middle - margin], run[middle + margin :]]
-    if rng.random() < 0.5 or not parts[0]:
-        parts.reverse()
-    return parts[0], parts[1]
-
-
-def _take_turns(classes: list[list[int]], count: int, rng: np.random.Generator) -> list[int]:
-    """`count` frames, one of each class in turn, each class in random order and from the start again at its end."""
-    orders = [rng.permutation(classes[number]) for number in rng.permutation(len(classes))]
-    return sorted(int(orders[n % len(orders)][n // len(orders) % len(orders[n % len(orders)])]) for n in range(count))

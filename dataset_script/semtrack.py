@@ -16,14 +16,13 @@ from typing import Any
 
 import datasets
 
+from dataset_script import media
 from dataset_script.record_stream import RecordStream, contents_hash
 from dataset_script.records import VideoRecord
 from dataset_script.registry import SOURCES
 from dataset_script.rows import FEATURES, record_to_row
 from dataset_script.sources.reading import Broken
 from dataset_script.splits import SPLITS, hashed_split, read_splits
-from modeling_semtrack.files import atomic_path
-from modeling_semtrack.video import VideoWriter
 
 logger = logging.getLogger(__name__)
 
@@ -181,7 +180,7 @@ def _encoded(record: VideoRecord, frames: Iterator[Any]) -> bytes:
     """The frames as the bytes of an MP4 file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.mp4"
-        with VideoWriter(path, record.fps) as writer:
+        with media.VideoWriter(path, record.fps) as writer:
             for index, frame in enumerate(frames):
                 writer.write(frame, index / record.fps)
         return path.read_bytes()
@@ -191,7 +190,7 @@ def _keep_skipped(path: Path, skipped: list[Broken]) -> list[Broken]:
     """Writes what was skipped beside the tables, or reads it there if they were prepared before."""
     if path.is_file():
         return [Broken(*entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
-    with atomic_path(path) as temporary:
+    with media.atomic_path(path) as temporary:
         temporary.write_text(json.dumps(skipped, ensure_ascii=False), encoding="utf-8")
     return skipped
 

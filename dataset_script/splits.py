@@ -15,9 +15,9 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from dataset_script import media
 from dataset_script.records import VideoRecord
 from dataset_script.sources.reading import SourceError, read_json
-from modeling_semtrack.files import atomic_path
 
 SPLITS = ("train", "validation", "test")  # from the least to the most reserved
 PUBLISHED_NAMES = {"train": "train", "training": "train", "val": "validation", "validation": "validation",
@@ -136,7 +136,7 @@ def _most_reserved(one: str | None, other: str | None) -> str | None:
 
 def write_splits(splits: Mapping[str, str], path: str | Path) -> None:
     """Writes splits by video key as JSON, for ``load_semtrack(..., splits=path)``."""
-    with atomic_path(path) as temporary:
+    with media.atomic_path(path) as temporary:
         temporary.write_text(json.dumps(dict(splits), indent=0, ensure_ascii=False), encoding="utf-8")
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from dataset_script import media
 from dataset_script.records import VideoRecord
-from modeling_semtrack.files import atomic_path
 
 MANY, FEW = 100, 20  # events (or tracks) of a class: more than MANY is "many", less than FEW is "few"
 KINDS = {"interactions": "events", "categories": "tracks"}  # classes, and what counts them
@@ -155,7 +155,7 @@ def save_long_tail(statistics: DatasetStatistics, path: str | Path) -> None:
         _draw_tail(axes, kind, tail(counts))
     if Path(path).suffix.lower().lstrip(".") not in figure.canvas.get_supported_filetypes():
         raise ValueError(f"--figure must be an image file such as tail.png, got '{path}'")
-    with atomic_path(path) as temporary:
+    with media.atomic_path(path) as temporary:
         figure.savefig(temporary, metadata={"Software": None} if Path(path).suffix.lower() == ".png" else None)
 
 

@@ -24,7 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset_script.records import InteractionRecord, TargetRecord, VideoRecord
+from dataset_script import media
+from dataset_script.records import Box, InteractionRecord, TargetRecord, VideoRecord
 from dataset_script.sources.semtrack import write_semtrack
 from dataset_script.synthetic_casting import Casting, Role
 from dataset_script.synthetic_law import INTERACTIONS, Plan, depends_on_scene, draw_plan, zipf_weights
@@ -34,8 +35,6 @@ from dataset_script.synthetic_play import play, roam
 from dataset_script.synthetic_props import CATEGORIES
 from dataset_script.synthetic_scene import Scene, camera_path, random_look
 from dataset_script.synthetic_stage import Script, Stage
-from modeling_semtrack.trajectory import Box
-from modeling_semtrack.video import VideoWriter
 
 SOURCE = "synthetic"
 LEAST_SEEN_FRAMES, LEAST_SEEN_SHARE = 3, 0.2
@@ -284,7 +283,7 @@ def synthesize(output_dir: str | Path, videos: int, seed: int, config: Synthetic
 
 def _write_video(folder: Path, config: SyntheticConfig, seed: int) -> VideoRecord:
     record, frames = generate_video(config, seed)
-    with VideoWriter(folder / record.file_name, config.fps) as writer:
+    with media.VideoWriter(folder / record.file_name, config.fps) as writer:
         for index, frame in enumerate(frames):
             writer.write(frame, index / config.fps)
     return record

@@ -17,10 +17,10 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 from scipy.ndimage import gaussian_filter1d
 
+from dataset_script.records import Box
 from dataset_script.synthetic_places import MARGIN, PlaceType, cover
 from dataset_script.synthetic_sprites import Picture
 from dataset_script.synthetic_stage import Entity, Stage
-from modeling_semtrack.trajectory import Box
 
 LEAST_VISIBLE = 0.15
 LEAST_SIDE = 3

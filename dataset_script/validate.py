@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from dataset_script import media
 from dataset_script.duplicates import check_near_duplicates, check_split_names, glimpse
 from dataset_script.findings import ERROR, WARNING, Finding
 from dataset_script.record_checks import check_record
@@ -21,7 +22,6 @@ from dataset_script.records import VideoRecord
 from dataset_script.spelling import check_spelling
 from dataset_script.splits import published_split, video_key
 from dataset_script.statistics import DatasetStatistics
-from modeling_semtrack.video import VideoError
 
 WIDEST_CELL = 78  # letters of a column of the table
 
@@ -88,7 +88,7 @@ class Validation:
         path = self.videos / record.file_name
         try:
             seen = glimpse(path, record.num_frames)
-        except (VideoError, OSError) as error:
+        except (media.VideoError, OSError) as error:
             self.findings.append(Finding(ERROR, "video missing", record.video_id, record.file_name, str(error)))
             return
         if (seen.width, seen.height) != (record.width, record.height):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
+from torch.nn.functional import binary_cross_entropy, kl_div, linear
 
-from .loss_semtrack import IGNORE, SemTrackTargets, semantic_losses
 from .meta_learning import inner_loop
 from .reading import InteractionReader
 
-PROTOTYPE_MARGIN = 4.0  # logit of a new class at its prototype, over the strongest known class there
+CERTAIN = 2.0  # logit of a new class over "none" where a step is as typical of it as the labelled ones are
+LEAST_AGREEMENT = 0.1  # of a step's score under its own class: the least by which others of the class may stand out
+MOST_SEEN = 1000  # steps that stand for all that a session remembers
+OBJECT_CAUTION = 0.5  # an object is asked for only where its interaction is told
+CLASSIFIERS = ("interaction_classifier", "object_classifier")  # of the readout
 
 
 @dataclass(frozen=True)
@@ -40,121 +44,226 @@ class LabelledMoment:
 
 @dataclass(frozen=True)
 class AdaptationSettings:
-    """How hard the readout learns from the moments.
+    """How the readout learns from the moments.
 
     Attributes:
+        shrinkage: Of the covariance by which new classes are told apart, in units of the mean variance: 0 trusts it
+            fully, large values compare plain prototypes.
+        caution: Where a new class begins to be told, from 0 (what the average step looks like) to 1 (what the
+            labelled steps look like).
         steps: Gradient steps.
-        rate: Learning rate.
-        none_weight: Weight of "none" for the queries that have found nothing.
+        rate: Learning rate of these, in units of the one that is sure to descend.
+        keep: How much the unlabelled steps count: there, what was told before the gradient steps shall stay.
+
+    Raises:
+        ValueError: If a value is out of its range.
     """
 
-    steps: int = 40
-    rate: float = 0.02
-    none_weight: float = 0.2
+    shrinkage: float = 2.0
+    caution: float = 0.75
+    steps: int = 20
+    rate: float = 1.0
+    keep: float = 10.0
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or not self.rate > 0 or not self.none_weight >= 0:
-            raise ValueError(f"steps must be 1 or more, rate above 0 and none_weight 0 or more, got {self}")
+        if self.steps < 0 or not self.rate > 0 or not self.keep >= 0:
+            raise ValueError(f"steps and keep must be 0 or more and rate above 0, got {self}")
+        if not self.shrinkage > 0 or not 0 <= self.caution < 1:
+            raise ValueError(f"shrinkage must be above 0 and caution in [0, 1), got {self}")
 
 
-@torch.enable_grad()
+Label = tuple[str | None, str | None]  # names of the interaction and of its object
+
+
 def adapt_readout(
     reader: InteractionReader,
     queries: torch.Tensor,
-    labels: Sequence[Sequence[tuple[str | None, str | None]]],
+    labels: Sequence[Sequence[Label]],
+    seen: torch.Tensor,
     settings: AdaptationSettings,
 ) -> InteractionReader:
     """A reader whose classifiers have learned the labelled steps; the given one and the model stay as they are.
 
-    New classes start from a prototype of their steps (Snell et al., NeurIPS 2017; as the starting point of gradient
-    steps: Triantafillou et al., "Meta-Dataset", ICLR 2020); then the inner loop of the meta-training runs.
+    A new class gets a linear discriminant of its steps against all that was seen (regularised as in Friedman,
+    "Regularized Discriminant Analysis", 1989). Then the inner loop of the meta-training runs on the labels, known
+    ones included, while the unlabelled steps hold it to what is told there ("Learning without Forgetting", Li &
+    Hoiem, ECCV 2016): a few labels must not cost the known classes.
 
     Args:
         reader: Known classes and the weights to start from.
         queries: [steps, queries, hidden], embeddings of the labelled steps.
         labels: For each step its (interaction, object) names; interaction None for a step in which nothing happens,
             object None for an unknown one.
-        settings: Of the gradient descent.
+        seen: [all steps, queries, hidden], what the session remembers.
+        settings: Of the learning.
     """
-    queries = queries.detach().clone().float()  # a copy: tensors of inference mode take no part in gradients
-    interactions, objects = list(reader.interactions), list(reader.objects)
+    # Copies, since tensors of inference mode take no part in gradients
+    queries, seen = queries.detach().clone().float(), _thinned(seen).detach().clone().float()
     own = {name: weight.detach().clone().float() for name, weight in reader.readout.state_dict().items()}
     weights = {**own, **reader.weights}
-    for position, (kind, known) in enumerate((("interaction", interactions), ("object", objects))):
-        names = [[pair[position] for pair in step if pair[position] is not None] for step in labels]
-        new = sorted({name for step in names for name in step} - set(known))
-        for name in new:
-            shows = torch.tensor([name in step for step in names])
-            _add_class(weights, f"{kind}_classifier", queries, _found(reader, queries), shows)
-            known.append(name)
-
-    targets = _targets(labels, interactions, objects)
-    learned = {name: w.requires_grad_() for name, w in weights.items() if "_classifier" in name}
-    extended = InteractionReader(reader.readout, interactions, objects)
-
-    def loss_of(adapted: dict[str, torch.Tensor]) -> torch.Tensor:
-        logits = InteractionReader(reader.readout, interactions, objects, {**weights, **adapted}).logits(queries)
-        losses = semantic_losses(*logits, targets, settings.none_weight)
-        return losses["interaction"] + losses["object"]
-
-    adapted = inner_loop(loss_of, learned, settings.steps, settings.rate, first_order=True)
-    final = {**weights, **adapted}
-    return InteractionReader(extended.readout, interactions, objects, {n: w.detach() for n, w in final.items()})
+    names = {"interaction": list(reader.interactions), "object": list(reader.objects)}
+    for name in _new_names(labels, 0, names["interaction"]):
+        shows = [row for row, step in enumerate(labels) if name in dict(step)]
+        _add_class(weights, "interaction_classifier", queries[shows], seen, settings)
+        names["interaction"].append(name)
+    for name in _new_names(labels, 1, names["object"]):
+        shows = [(row, label[0]) for row, step in enumerate(labels) for label in step if label[1] == name]
+        spoken = [_speaker(weights, queries[row], names["interaction"].index(told)) for row, told in shows]
+        _add_class(weights, "object_classifier", torch.stack(spoken), seen, replace(settings, caution=OBJECT_CAUTION))
+        names["object"].append(name)
+    extended = InteractionReader(reader.readout, names["interaction"], names["object"], weights)
+    return _descend(extended, queries, labels, seen, settings)
 
 
-def _found(reader: InteractionReader, queries: torch.Tensor) -> torch.Tensor:
-    """The query of each step that is least sure of "none": [steps]."""
-    with torch.no_grad():
-        return reader.logits(queries)[0].softmax(-1)[..., -1].argmin(-1)
+def _thinned(seen: torch.Tensor) -> torch.Tensor:
+    """Evenly chosen steps, `MOST_SEEN` at most."""
+    return seen[:: -(-len(seen) // MOST_SEEN)]
+
+
+def _new_names(labels: Sequence[Sequence[Label]], position: int, known: Sequence[str]) -> list[str]:
+    """The labels' interactions (position 0) or objects (1) that are not known yet."""
+    named = {label[position] for step in labels for label in step}
+    return sorted(named - {None, *known})
+
+
+def _speaker(weights: Mapping[str, torch.Tensor], queries: torch.Tensor, interaction: int) -> torch.Tensor:
+    """The query of a step that is surest of an interaction: [queries, hidden] -> [1, hidden]."""
+    certainty = _logits(weights, "interaction_classifier", queries).softmax(-1)[:, interaction]
+    return queries[certainty.argmax()][None]
 
 
 def _add_class(
-    weights: dict[str, torch.Tensor], layer: str, queries: torch.Tensor, found: torch.Tensor, shows: torch.Tensor
+    weights: dict[str, torch.Tensor],
+    layer: str,
+    queries: torch.Tensor,
+    seen: torch.Tensor,
+    settings: AdaptationSettings,
 ) -> None:
-    """Inserts a class before "none": high at the mean of the found queries that show it, low at all the others.
+    """Puts a class before "none", the last one; its logit counts from that of "none".
 
     Args:
         weights: Of the readout; changed in place.
         layer: The classifier's name.
-        queries: [steps, queries, hidden].
-        found: [steps], the query of each step that carries its label.
-        shows: [steps] bool, which steps show the class.
+        queries: [labelled steps, queries, hidden] of the class.
+        seen: [all steps, queries, hidden].
+        settings: Shrinkage and caution.
     """
-    weight, bias = weights[f"{layer}.weight"], weights[f"{layer}.bias"]
-    carries = torch.zeros(queries.shape[:2], dtype=torch.bool).scatter(1, found[:, None], shows[:, None])
-    prototype, rest = queries[carries].mean(0), queries[~carries].mean(0)
-    direction = prototype - rest
-    row = 2 * PROTOTYPE_MARGIN * direction / direction.square().sum().clamp_min(1e-6)
-    strongest = (weight @ prototype + bias).max()
-    offset = strongest + PROTOTYPE_MARGIN - row @ prototype
-    weights[f"{layer}.weight"] = torch.cat([weight[:-1], row[None], weight[-1:]])
-    weights[f"{layer}.bias"] = torch.cat([bias[:-1], offset[None], bias[-1:]])
+    direction, begins, typical = _discriminant(queries, seen, settings)
+    logits = _logits(weights, layer, queries)
+    speakers = (queries @ direction).argmax(-1, keepdim=True)
+    rivals = (logits.amax(-1) - logits[..., -1]).gather(1, speakers)  # known classes over "none"
+    slope = (CERTAIN + rivals.mean()) / (typical - begins)
+    for name, value in ((f"{layer}.weight", slope * direction), (f"{layer}.bias", -slope * begins)):
+        weights[name] = torch.cat([weights[name][:-1], (weights[name][-1] + value)[None], weights[name][-1:]])
 
 
-def _targets(
-    labels: Sequence[Sequence[tuple[str | None, str | None]]], interactions: list[str], objects: list[str]
-) -> SemTrackTargets:
-    """Labels by name as tensors."""
-    most = max(len(step) for step in labels)
-    kinds = torch.full((len(labels), most), IGNORE)
-    things = torch.full((len(labels), most), IGNORE)
+def _discriminant(
+    queries: torch.Tensor, seen: torch.Tensor, settings: AdaptationSettings
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A direction, the place along it where a class begins to be told, and that of steps like the labelled ones.
+
+    All queries of a step take part, since nothing tells which one would carry the class, and the most certain one is
+    what is read. How far other steps of the class reach is judged from each labelled step under the discriminant of
+    the others.
+
+    Args:
+        queries: [labelled steps, queries, hidden] of the class.
+        seen: [all steps, queries, hidden].
+        settings: Shrinkage and caution.
+    """
+    mean = seen.mean((0, 1))
+    every = (seen - mean).flatten(0, 1)  # [all steps * queries, hidden]
+    covariance = every.T @ every / len(every)
+    covariance.diagonal().add_(settings.shrinkage * covariance.diagonal().mean() + 1e-6)
+    prototypes = queries.mean(1) - mean  # [labelled steps, hidden]
+    directions = torch.linalg.solve(covariance, prototypes.T).T  # of each step
+    direction = directions.mean(0)
+
+    def reach(steps: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
+        return ((steps - mean) @ direction).amax(-1)
+
+    usual, own = reach(seen, direction).mean(), reach(queries, direction).mean()
+    typical = own
+    if len(queries) > 1:
+        others = (directions.sum(0) - directions) / (len(directions) - 1)  # without the step itself
+        typical = torch.stack([reach(step, other) for step, other in zip(queries, others)]).mean()
+    margin = (typical - usual).clamp_min(LEAST_AGREEMENT * (own - usual)).clamp_min(1e-6)
+    offset = mean @ direction
+    return direction, typical + offset - (1 - settings.caution) * margin, typical + offset
+
+
+@torch.enable_grad()
+def _descend(
+    reader: InteractionReader,
+    queries: torch.Tensor,
+    labels: Sequence[Sequence[Label]],
+    seen: torch.Tensor,
+    settings: AdaptationSettings,
+) -> InteractionReader:
+    """Gradient descent of the classifiers on the labelled steps, held by the seen ones.
+
+    It runs on embeddings around their mean, which most of the curvature comes from, at a rate that the rest allows.
+    """
+    mean = seen.mean((0, 1))
+    queries, seen = queries - mean, seen - mean
+    start = {name: weight.detach() for name, weight in reader.weights.items() if "_classifier" in name}
+    for layer in CLASSIFIERS:
+        start[f"{layer}.bias"] = start[f"{layer}.bias"] + start[f"{layer}.weight"] @ mean
+    told = {layer: _logits(start, layer, seen).log_softmax(-1) for layer in CLASSIFIERS}
+
+    def loss_of(weights: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        drift = sum(
+            kl_div(_logits(weights, layer, seen).log_softmax(-1), before, log_target=True, reduction="sum")
+            for layer, before in told.items()
+        )
+        shift = settings.keep * drift / seen.shape[:2].numel()
+        return _label_loss(reader, weights, queries, labels) + shift
+
+    # A softmax bends by half the squared length of its inputs at most, the constant one of the offset included.
+    bend = (1 + settings.keep) * (1 + seen.square().sum(-1).mean()) / 2
+    start = {name: weight.requires_grad_() for name, weight in start.items()}
+    adapted = inner_loop(loss_of, start, settings.steps, settings.rate / float(bend), first_order=True)
+    adapted = {name: weight.detach() for name, weight in adapted.items()}
+    for layer in CLASSIFIERS:
+        adapted[f"{layer}.bias"] = adapted[f"{layer}.bias"] - adapted[f"{layer}.weight"] @ mean
+    return replace(reader, weights={**reader.weights, **adapted})
+
+
+def _logits(weights: Mapping[str, torch.Tensor], layer: str, queries: torch.Tensor) -> torch.Tensor:
+    """Of one classifier of the readout."""
+    return linear(queries, weights[f"{layer}.weight"], weights[f"{layer}.bias"])
+
+
+def _label_loss(
+    reader: InteractionReader,
+    weights: Mapping[str, torch.Tensor],
+    queries: torch.Tensor,
+    labels: Sequence[Sequence[Label]],
+) -> torch.Tensor:
+    """What is read from the labelled steps beside the labels.
+
+    Each interaction is a question to the whole step, answered by its most certain query, as in
+    [`InteractionReader.read`]; that query is asked for the object, too.
+    """
+    probabilities = _logits(weights, "interaction_classifier", queries).softmax(-1)[..., :-1]
+    answers, speakers = probabilities.max(-2)  # [steps, interactions]
+    objects = _logits(weights, "object_classifier", queries).log_softmax(-1)
+    truth = torch.zeros_like(answers)
+    misnamed = answers.new_zeros(())
     for row, step in enumerate(labels):
-        for slot, (interaction, thing) in enumerate(step):
-            if interaction is not None:
-                kinds[row, slot] = interactions.index(interaction)
-                things[row, slot] = IGNORE if thing is None else objects.index(thing)
-    return SemTrackTargets(
-        boxes=torch.zeros(len(labels), 4),
-        presence=torch.ones(len(labels)),
-        interactions=kinds,
-        objects=things,
-        object_boxes=torch.full((len(labels), most, 4), float("nan")),
-    )
+        for interaction, thing in step:
+            if interaction is None:
+                continue
+            column = reader.interactions.index(interaction)
+            truth[row, column] = 1.0
+            if thing is not None:
+                misnamed = misnamed - objects[row, speakers[row, column], reader.objects.index(thing)]
+    return (binary_cross_entropy(answers, truth, reduction="sum") + misnamed) / len(labels)
 
 
 def labels_by_step(
     moments: Sequence[LabelledMoment], step_times: dict[int, Sequence[float]], tolerance: float
-) -> dict[tuple[int, int], list[tuple[str | None, str | None]]]:
+) -> dict[tuple[int, int], list[Label]]:
     """The labels of each meant semantic step: {(target id, position in its history): [(interaction, object)]}.
 
     Args:
@@ -165,7 +274,7 @@ def labels_by_step(
     Raises:
         ValueError: If a moment is not near a remembered step in which its target was visible, or contradicts another.
     """
-    steps: dict[tuple[int, int], list[tuple[str | None, str | None]]] = defaultdict(list)
+    steps: dict[tuple[int, int], list[Label]] = defaultdict(list)
     for moment in moments:
         times = step_times.get(moment.target_id, ())
         position = min(range(len(times)), key=lambda i: abs(times[i] - moment.time), default=None)

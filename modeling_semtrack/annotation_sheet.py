@@ -54,7 +54,7 @@ def save_sheet(video: str | Path, proposal: Proposal, review: dict[str, Any], pa
 def _rows(proposal: Proposal, review: dict[str, Any]) -> list[_Row]:
     named = {t.target_id: _numbered(t) for t in proposal.trajectories}
     blank = [replace(track, events=[]) for track in named.values()]
-    frames = _spread(proposal.first_frame, proposal.num_frames, OVERVIEW)
+    frames = spread(proposal.first_frame, proposal.num_frames, OVERVIEW)
     facts = f"{len(review['tracks'])} tracks, {len(review['events'])} events, frames {proposal.first_frame} to "
     rows = [_Row(f"{facts}{proposal.num_frames - 1}", frames, FrameRenderer(blank))]
     sources = [(track, event) for track in proposal.trajectories for event in track.events]
@@ -66,7 +66,7 @@ def _rows(proposal: Proposal, review: dict[str, Any]) -> list[_Row]:
         told += f", score {event.score:.2f}"
         shown = [replace(named[track.target_id], events=[replace(event, object_boxes=())])]
         shown += [replace(named[other], events=[])] if other is not None else []
-        rows.append(_Row(told, _spread(event.start_frame, event.end_frame, COLUMNS), FrameRenderer(shown)))
+        rows.append(_Row(told, spread(event.start_frame, event.end_frame, COLUMNS), FrameRenderer(shown)))
     left = len(sources) - MOST_EVENTS
     if left > 0:
         rows.append(_Row(f"{left} more events stand in the review file alone", [], FrameRenderer(blank)))
@@ -75,21 +75,27 @@ def _rows(proposal: Proposal, review: dict[str, Any]) -> list[_Row]:
 
 def _numbered(track: SemanticTrajectory) -> SemanticTrajectory:
     """The track in pixels of a tile, called by its number in the review."""
+    name = f"track {track.target_id}" + (f" {track.category}" if track.category else "")
+    return replace(in_tile(track), category=name)
+
+
+def in_tile(track: SemanticTrajectory) -> SemanticTrajectory:
+    """The track in pixels of a tile; the objects of its events stay where they were."""
     scale = TILE_WIDTH / track.width
     frames = [
         frame._replace(box=None if frame.box is None else tuple(side * scale for side in frame.box))
         for frame in track.frames
     ]
-    name = f"track {track.target_id}" + (f" {track.category}" if track.category else "")
-    width, height = _tile_size(track.width, track.height)
-    return replace(track, category=name, width=width, height=height, frames=frames)
+    width, height = tile_size(track.width, track.height)
+    return replace(track, width=width, height=height, frames=frames)
 
 
-def _tile_size(width: int, height: int) -> tuple[int, int]:
+def tile_size(width: int, height: int) -> tuple[int, int]:
+    """Width and height in pixels of a tile that shows frames of this size."""
     return TILE_WIDTH, max(1, round(height * TILE_WIDTH / width))
 
 
-def _spread(start: int, end: int, count: int) -> list[int]:
+def spread(start: int, end: int, count: int) -> list[int]:
     """Up to ``count`` different frames of [start, end), its first and last among them."""
     return sorted({int(frame) for frame in np.linspace(start, end - 1, count)})
 
@@ -104,7 +110,7 @@ def _tiles(video: str | Path, rows: Sequence[_Row]) -> dict[tuple[int, int], tup
     with VideoReader(video) as reader:
         for frame in reader:
             if frame.index in wanted:
-                size = _tile_size(reader.width, reader.height)
+                size = tile_size(reader.width, reader.height)
                 small = np.array(Image.fromarray(frame.image).resize(size, Image.Resampling.LANCZOS))
             for number in wanted.get(frame.index, ()):
                 drawn = Image.fromarray(rows[number].renderer.draw(small, frame.index))

@@ -5,6 +5,7 @@ Nothing here knows of the page. Every refusal is a ValueError whose text may be 
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -18,16 +19,19 @@ from .adaptation import LabelledMoment
 from .app_clicks import box_of_clicks
 from .app_exports import write_files
 from .app_run import Run, Step
-from .app_state import Click, Prompt, Visit, box_of_corners
+from .app_state import Click, Prompt, Visit, box_of_corners, rounded
 from .app_store import LIFETIME, Visitors, adopt
 from .app_video import Example, Limits, example_path, frame_at, open_clip, preview
 from .app_views import changes, draw_step
+from .app_work import compute
 from .modeling_semtrack import SemTrackModel
 from .processing_semtrack import SemTrackProcessor, check_box
+from .trajectory import Box
 
 NEW, REFINE, REGION = "New target", "Refine or correct", "Region"
 PLUS, MINUS, CORNERS = "Click +", "Click −", "Box (two corners)"
-SHOWN_EVERY = 0.15  # seconds between shown frames of a run: drawing and sending them takes time from tracking
+SHOWN_EVERY = 0.15  # seconds between shown frames of a run, at least
+SHOWN_SHARE = 0.1  # of a run's time that drawing and sending frames may take
 
 
 class Progress(NamedTuple):
@@ -58,6 +62,7 @@ class Demo:
         processor: Of the same checkpoint.
         limits: On videos.
         lifetime: Seconds after which silent visitors are forgotten.
+        folder: Where the visitors' folders go; the system's folder for temporary files by default.
     """
 
     def __init__(
@@ -66,9 +71,10 @@ class Demo:
         processor: SemTrackProcessor,
         limits: Limits | None = None,
         lifetime: float = LIFETIME,
+        folder: Path | None = None,
     ) -> None:
         self.model, self.processor, self.limits = model, processor, limits or Limits()
-        self.visitors = Visitors(lifetime)
+        self.visitors = Visitors(lifetime, parent=folder)
 
     def open(self, key: str, path: str | Path, name: str | None = None) -> Visit:
         """Takes in a video.
@@ -94,7 +100,24 @@ class Demo:
         """Takes one of the synthetic clips."""
         return self.open(key, example_path(example), f"{example.title}.mp4")
 
-    def click(self, visit: Visit, point: tuple[float, float], what: str = NEW, how: str = PLUS) -> Visit:
+    def original(self, visit: Visit) -> Path:
+        """The visitor's video under the name that they know, in their folder."""
+        path = self.visitors.get(visit.key).folder / visit.clip.name
+        shutil.copyfile(visit.clip.path, path)
+        return path
+
+    def check_idle(self, key: str) -> None:
+        """Refuses changes while a run works, since they would be lost at its end.
+
+        Raises:
+            ValueError: If the visitor's run works.
+        """
+        if self.visitors.get(key).working.locked():
+            raise ValueError("a run of yours is still working: wait for its end, or press Stop")
+
+    def click(
+        self, visit: Visit, point: tuple[float, float], what: str = NEW, how: str = PLUS, region: str = ""
+    ) -> Visit:
         """A click on the shown frame.
 
         Args:
@@ -102,6 +125,7 @@ class Demo:
             point: (x, y) in pixels of the video.
             what: :data:`NEW`, :data:`REFINE` (the selected target, in the frame shown) or :data:`REGION`.
             how: :data:`PLUS`, :data:`MINUS` or :data:`CORNERS`; a region is always drawn by two corners.
+            region: What to call a region; it is numbered where this is empty.
 
         Raises:
             ValueError: If the click lies outside, or there is no target to refine.
@@ -111,20 +135,32 @@ class Demo:
         if what == REGION or how == CORNERS:
             if visit.corner is None:
                 return replace(visit, corner=point)
-            box = box_of_corners(visit.corner, point)
-            if what == REGION:
-                return visit.with_region(box)
-            box = check_box(box, frame_at(visit.clip, visit.position))
-            return visit.with_prompt(self._prompt(visit, what, box, ()))
+            return self.drag(visit, visit.corner, point, what, region)
         if what == NEW and how == MINUS:
             raise ValueError("a new target starts with a click on it (+)")
         target_id = visit.selected if what == REFINE else None
         known = visit.prompt_at(target_id, visit.position) if target_id is not None else None
         clicks = (*(known.clicks if known else ()), Click(*point, how == PLUS))
-        box = box_of_clicks(self.model, self.processor.image_processor, frame_at(visit.clip, visit.position), clicks)
+        frame = frame_at(visit.clip, visit.position)
+        box = compute(box_of_clicks, self.model, self.processor.image_processor, frame, clicks)
         return visit.with_prompt(self._prompt(visit, what, box, clicks))
 
-    def _prompt(self, visit: Visit, what: str, box: tuple, clicks: tuple[Click, ...]) -> Prompt:
+    def drag(
+        self,
+        visit: Visit,
+        start: tuple[float, float],
+        end: tuple[float, float],
+        what: str = NEW,
+        region: str = "",
+    ) -> Visit:
+        """A box on the shown frame between two corners (x, y) in pixels of the video; otherwise as [`click`]."""
+        box = box_of_corners(start, end)
+        if what == REGION:
+            return visit.with_region(box, region)
+        return visit.with_prompt(self._prompt(visit, what, check_box(box, frame_at(visit.clip, visit.position)), ()))
+
+    def _prompt(self, visit: Visit, what: str, box: Box, clicks: tuple[Click, ...]) -> Prompt:
+        box = rounded(box)
         if what == NEW:
             return Prompt(visit.next_target(), visit.position, box, None, clicks)
         if visit.selected is None:
@@ -139,41 +175,48 @@ class Demo:
         with self.visitors.at_work(visit.key) as visitor:
             with closing(visitor.run.follow(visit.prompts, visitor.stop)) as steps:
                 position = yield from self._shown(visit, steps)
-            yield self._finished(visit.at(position), visitor.run)
+            yield self.finished(visit.at(position).with_results(visitor.run.trajectories()))
 
     def track_backwards(self, visit: Visit) -> Iterator[Progress]:
-        """Follows the selected target from its first prompt back to the first frame."""
+        """Follows the selected target from its first prompt back to the first frame.
+
+        Where no run has come to that prompt yet, the targets are followed up to it first.
+        """
         prompt = visit.first_prompt(visit.selected)
-        if not any(t.target_id == prompt.target_id for t in visit.trajectories):
-            raise ValueError("track it forwards first, then backwards from the picked frame")
         with self.visitors.at_work(visit.key) as visitor:
+            start = {"frame": prompt.frame, "box": list(prompt.box)}
+            if not any(start.items() <= t.prompt.items() for t in visitor.run.trajectories()):
+                with closing(visitor.run.follow(visit.prompts, visitor.stop)) as steps:
+                    next((step for step in steps if step.frame_index == prompt.frame), None)
             with closing(visitor.run.follow_backwards(prompt, visitor.stop)) as steps:
                 position = yield from self._shown(visit, steps)
             reversed_targets = tuple(sorted({*visit.reversed, prompt.target_id}))
-            yield self._finished(replace(visit.at(position), reversed=reversed_targets), visitor.run)
+            visit = replace(visit.at(position), reversed=reversed_targets)
+            yield self.finished(visit.with_results(visitor.run.trajectories()))
 
     def stop(self, visit: Visit) -> None:
         """Ends the visitor's run after the frame that it is working on."""
         self.visitors.get(visit.key).stop.set()
 
     def _shown(self, visit: Visit, steps: Iterator[Step]) -> Generator[Progress, None, int]:
-        """Reports some of the steps; the index of the last frame."""
+        """Reports some of the steps, fewer on a busy machine; the index of the last frame."""
         start = time.perf_counter()
-        last, step = -SHOWN_EVERY, None
+        due, step = 0.0, None
         for step in steps:
             now = time.perf_counter() - start
-            if now - last >= SHOWN_EVERY:
+            if now >= due:
                 image = preview(visit.clip, draw_step(step.image, step.seen, step.frame_index))
-                last = time.perf_counter() - start
                 now_at = replace(visit, position=step.frame_index)
                 yield Progress(now_at, image, step.done, step.total, step.done / max(now, 1e-6))
+                after = time.perf_counter() - start  # by now it has been sent, too
+                due = max(now + SHOWN_EVERY, after + (after - now) * (1 / SHOWN_SHARE - 1))
         return visit.position if step is None else step.frame_index
 
-    def _finished(self, visit: Visit, run: Run) -> Progress:
-        trajectories = run.trajectories()
-        frames = [frame.frame_index for t in trajectories for frame in t.frames]
+    def finished(self, visit: Visit) -> Progress:
+        """The report of a visit's runs so far."""
+        frames = [frame.frame_index for t in visit.trajectories for frame in t.frames]
         done = max(frames) - min(frames) + 1 if frames else 0
-        return Progress(visit.with_results(trajectories), None, done, visit.clip.last + 1, 0.0, over=True)
+        return Progress(visit, None, done, visit.clip.last + 1, 0.0, over=True)
 
     def mark(self, visit: Visit, interaction: str | None, object: str | None) -> Visit:
         """Labels the shown moment of the selected target; no interaction means that nothing happens.

@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .app_actions import Demo
 from .app_clicks import box_of_clicks
 from .app_run import Run
 from .app_state import Click, Prompt
-from .app_video import Clip, frame_at, open_clip
+from .app_video import Clip, open_clip, read_forwards
 from .app_views import event_rows
+from .app_work import compute
 from .export import dumps
 from .processing_semtrack import check_box
 from .trajectory import Box, SemanticTrajectory
@@ -49,7 +52,9 @@ def discarded_if_refused(path: Path) -> Iterator[None]:
         raise
 
 
-def track_point(demo: Demo, path: Path, name: str, x: float, y: float, frame: int) -> list[SemanticTrajectory]:
+def track_point(
+    demo: Demo, path: Path, name: str, x: float, y: float, frame: int, caller: str | None = None
+) -> list[SemanticTrajectory]:
     """Follows what lies at a point of a frame.
 
     Args:
@@ -59,20 +64,22 @@ def track_point(demo: Demo, path: Path, name: str, x: float, y: float, frame: in
         x: Pixels from the left.
         y: Pixels from the top.
         frame: 0-based index of the frame.
+        caller: Session of the program that waits for the answer; the work ends when it hangs up.
 
     Raises:
         ValueError: If the video, the frame or the point is not fit.
     """
-    clip = _clip(demo, path, name, frame)
-    images = demo.processor.image_processor
-    box = box_of_clicks(demo.model, images, frame_at(clip, int(frame)), [Click(float(x), float(y))])
-    return _track(demo, clip, box, int(frame))
+    clip, image = _clip(demo, path, name, frame)
+    box = compute(box_of_clicks, demo.model, demo.processor.image_processor, image, [Click(_number(x), _number(y))])
+    return _track(demo, clip, box, int(frame), caller)
 
 
-def track_box(demo: Demo, path: Path, name: str, box: Box, frame: int) -> list[SemanticTrajectory]:
+def track_box(
+    demo: Demo, path: Path, name: str, box: Box, frame: int, caller: str | None = None
+) -> list[SemanticTrajectory]:
     """Follows what lies in a box (xywh pixels) of a frame; otherwise as [`track_point`]."""
-    clip = _clip(demo, path, name, frame)
-    return _track(demo, clip, check_box(box, frame_at(clip, int(frame))), int(frame))
+    clip, image = _clip(demo, path, name, frame)
+    return _track(demo, clip, check_box([_number(value) for value in box], image), int(frame), caller)
 
 
 def as_json(trajectories: list[SemanticTrajectory]) -> dict:
@@ -86,16 +93,29 @@ def as_events(trajectories: list[SemanticTrajectory]) -> list[dict]:
     return [dict(zip(names, row)) for row in event_rows(trajectories)]
 
 
-def _clip(demo: Demo, path: Path, name: str, frame: int) -> Clip:
+def _number(value: Any) -> float:
+    """Programs may send anything.
+
+    Raises:
+        ValueError: If it is no number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"coordinates must be numbers (pixels), got {str(value)[:40]!r}")
+    return float(value)
+
+
+def _clip(demo: Demo, path: Path, name: str, frame: int) -> tuple[Clip, np.ndarray]:
+    """The video, and the frame in which the target is picked."""
     with discarded_if_refused(path):
         clip = open_clip(path, name, demo.limits)
-    if not 0 <= int(frame) <= clip.last:
+    if not 0 <= _number(frame) <= clip.last:
         raise ValueError(f"frame must be between 0 and {clip.last}, got {frame}")
-    return clip
+    return clip, next(read_forwards(clip, int(frame))).image
 
 
-def _track(demo: Demo, clip: Clip, box: Box, frame: int) -> list[SemanticTrajectory]:
+def _track(demo: Demo, clip: Clip, box: Box, frame: int, caller: str | None) -> list[SemanticTrajectory]:
     run = Run(demo.model, demo.processor, clip)
-    for _ in run.follow([Prompt(1, frame, box)]):
-        pass
+    with demo.visitors.calling(caller or "") as gone:
+        for _ in run.follow([Prompt(1, frame, box)], gone):
+            pass
     return run.trajectories()

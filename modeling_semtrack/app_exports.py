@@ -61,7 +61,7 @@ def _annotated_video(visit: Visit, path: Path, progress: Callable[[int, int], No
 
 
 def as_python(visit: Visit, model: str) -> str:
-    """Python code that does the visitor's run again, with the same results.
+    """Python code that does the visitor's run again, with the same results, in the folder that holds the video.
 
     Args:
         visit: With prompts.
@@ -94,22 +94,41 @@ def as_command_line(visit: Visit, model: str) -> str:
         ("what was tracked backwards", bool(visit.reversed)),
         ("what you taught", bool(visit.taught)),
         ("the end of the window", not visit.clip.whole),
+        ("where you stopped", _stopped_at(visit) is not None),
     ]
     missing = [what for what, there in beyond if there]
     lines = [f"# The command line knows nothing of {', '.join(missing)}: use Python for these."] if missing else []
     stem = Path(visit.clip.name).stem
     for target_id in visit.targets:
         prompt = visit.first_prompt(target_id)
-        words = ["semtrack", "track", visit.clip.name, "--box", *(repr(float(value)) for value in prompt.box)]
+        words = [
+            "semtrack",
+            "track",
+            _not_an_option(visit.clip.name),
+            "--box",
+            *(repr(float(value)) for value in prompt.box),
+        ]
         words += ["--frame", str(prompt.frame), "--model", model]
-        words += ["--label", prompt.category] if prompt.category else []
-        words += ["--output", f"{stem}_{target_id}.json", "--render", f"{stem}_{target_id}.mp4"]
+        words += [f"--label={prompt.category}"] if prompt.category else []
+        words += [f"--output={stem}_{target_id}.json", f"--render={stem}_{target_id}.mp4"]
         lines.append(shlex.join(words))
     return "\n".join(lines) + "\n"
 
 
+def _not_an_option(name: str) -> str:
+    return f"./{name}" if name.startswith("-") else name
+
+
 def _is_one_call(visit: Visit) -> bool:
-    return len(visit.prompts) == 1 and visit.clip.whole and not visit.reversed and not visit.taught
+    plain = visit.clip.whole and _stopped_at(visit) is None and not visit.reversed and not visit.taught
+    return len(visit.prompts) == 1 and plain
+
+
+def _stopped_at(visit: Visit) -> int | None:
+    """Index of the last frame of a run that was stopped after all prompts; None for one to the end."""
+    ends = [trajectory.frames[-1].frame_index for trajectory in visit.trajectories if trajectory.frames]
+    stopped = bool(ends) and max(prompt.frame for prompt in visit.prompts) <= max(ends) < visit.clip.last
+    return max(ends) if stopped else None
 
 
 def _pipeline_call(visit: Visit) -> list[str]:
@@ -135,15 +154,22 @@ def _run_calls(visit: Visit) -> list[str]:
         "]",
         f"run = Run(model, processor, open_clip({name!r}, {name!r}))",
         "for step in run.follow(prompts):",
-        "    pass  # step.frame_index, step.image",
+        *_until(_stopped_at(visit)),
     ]
+    begins = {t.target_id: t.frames[0].frame_index for t in visit.trajectories if t.frames}
     for target_id in visit.reversed:
         lines += [f"for step in run.follow_backwards(prompts[{visit.prompts.index(visit.first_prompt(target_id))}]):"]
-        lines += ["    pass"]
+        lines += _until(begins.get(target_id) or None)
     if visit.taught:
         moments = (f"LabelledMoment({m.target_id}, {m.time!r}, {m.interaction!r}, {m.object!r})" for m in visit.taught)
         lines += ["run.adapt([", *(f"    {moment}," for moment in moments), "])"]
     return [*lines, "trajectories = run.trajectories()"]
+
+
+def _until(frame: int | None) -> list[str]:
+    if frame is None:
+        return ["    pass  # step.frame_index, step.image"]
+    return [f"    if step.frame_index == {frame}:", "        break"]
 
 
 def _numbers(prompt: Prompt) -> str:

@@ -13,12 +13,14 @@ import numpy as np
 from .adaptation import LabelledMoment
 from .app_state import Prompt
 from .app_video import Clip, read_backwards, read_forwards
+from .app_work import compute, compute_everywhere
 from .modeling_semtrack import SemTrackModel
 from .processing_semtrack import SemTrackProcessor
 from .session_semtrack import SemTrackSession, TargetState
 from .trajectory import Box, InteractionEvent, SemanticTrajectory, TrackedFrame
 from .video import Frame
 
+WARM_UP_STEPS = 12  # the target is lost among them: then the whole frame is searched
 SNAPSHOT_INTERVAL = 50  # frames; a correction repeats fewer frames than that
 
 
@@ -100,8 +102,7 @@ class Run:
                 break
             if state.next_frame % SNAPSHOT_INTERVAL == 0:
                 self._snapshots.append(self._copied(state))
-            self._give_prompts(state, frame)
-            states = state.session.step(frame.image, frame.time)
+            states = compute(self._step, state, frame)
             state.next_frame = frame.index + 1
             owners = {pieces[-1].session_id: target_id for target_id, pieces in state.pieces.items()}
             seen = tuple(self._seen(owners[s.target_id], s) for s in states if s.target_id in owners)
@@ -124,18 +125,20 @@ class Run:
         self._earlier.pop(prompt.target_id, None)
         session = SemTrackSession(self._model, self._processor, semantic_stride=0)
         start, found = self._clip.times[prompt.frame], []
-        for done, frame in enumerate(read_backwards(self._clip, prompt.frame)):
-            if stop is not None and stop.is_set():
-                break
-            if done == 0:
-                session.add_target(frame.image, box=prompt.box, category=prompt.category)
-            (state,) = session.step(frame.image, start - frame.time)
-            if done > 0:
-                found.append(TrackedFrame(frame.index, frame.time, state.box, state.presence))
-            state = replace(state, frame_index=frame.index, time=frame.time)
-            seen = self._seen(prompt.target_id, state, prompt.category)
-            yield Step(frame.index, frame.image, (seen,), done + 1, prompt.frame + 1)
-        self._earlier[prompt.target_id] = (prompt, found[::-1])
+        try:
+            for done, frame in enumerate(read_backwards(self._clip, prompt.frame)):
+                if stop is not None and stop.is_set():
+                    break
+                if done == 0:
+                    compute(session.add_target, frame.image, box=prompt.box, category=prompt.category)
+                (state,) = compute(session.step, frame.image, start - frame.time)
+                if done > 0:
+                    found.append(TrackedFrame(frame.index, frame.time, state.box, state.presence))
+                state = replace(state, frame_index=frame.index, time=frame.time)
+                seen = self._seen(prompt.target_id, state, prompt.category)
+                yield Step(frame.index, frame.image, (seen,), done + 1, prompt.frame + 1)
+        finally:  # a caller may leave early
+            self._earlier[prompt.target_id] = (prompt, found[::-1])
 
     def trajectories(self) -> list[SemanticTrajectory]:
         """What is known of each target of the plan so far, by target."""
@@ -151,14 +154,14 @@ class Run:
             raise ValueError("track the targets first, then mark moments of what they do")
         if not moments:
             raise ValueError("mark at least one moment first")
-        self._state.session.adapt([self._translated(moment) for moment in moments])
+        compute(self._state.session.adapt, [self._translated(moment) for moment in moments])
         self._taught = tuple(moments)
 
     def forget(self) -> None:
         """Undoes [`adapt`]."""
         self._taught = ()
         if self._state is not None:
-            self._state.session.reset_adaptation()
+            compute(self._state.session.reset_adaptation)
 
     def _prepare(self, plan: tuple[Prompt, ...]) -> None:
         """Goes back to the first frame in which the plan differs from the one that was followed."""
@@ -181,7 +184,8 @@ class Run:
         session = SemTrackSession(self._model, self._processor, first_frame=start)
         self._state, self._snapshots = _Snapshot(start, session, {}), []
 
-    def _give_prompts(self, state: _Snapshot, frame: Frame) -> None:
+    def _step(self, state: _Snapshot, frame: Frame) -> list[TargetState]:
+        """Takes the prompts of a frame, and follows everything into it."""
         for prompt in self._plan:
             if prompt.frame != frame.index:
                 continue
@@ -190,11 +194,13 @@ class Run:
                 state.session.remove_target(pieces[-1].session_id)
             session_id = state.session.add_target(frame.image, box=prompt.box, category=prompt.category)
             pieces.append(_Piece(session_id, frame.index))
+        return state.session.step(frame.image, frame.time)
 
     def _copied(self, state: _Snapshot) -> _Snapshot:
-        """A copy that shares the network and nothing else."""
+        """A copy that shares what never changes: the network, and the steps that are remembered for teaching."""
         session, head = state.session, self._model.semantic_head
         shared = [session.model, session.images, session.settings, *([head.readout] if head is not None else [])]
+        shared += [step for target in session._targets.values() for step in target.history]
         copied = copy.deepcopy(session, {id(part): part for part in shared})
         return _Snapshot(state.next_frame, copied, {t: list(pieces) for t, pieces in state.pieces.items()})
 
@@ -262,6 +268,19 @@ class Run:
     @property
     def _threshold(self) -> float:
         return self._state.session.settings.events.start_threshold if self._state else 1.0
+
+
+def warm_up(model: SemTrackModel, processor: SemTrackProcessor) -> None:
+    """Has every computing thread do once what takes longer and fetches memory the first time."""
+    images = np.random.default_rng(0).integers(0, 256, (WARM_UP_STEPS, 360, 640, 3), np.uint8)
+
+    def follow() -> None:
+        session = SemTrackSession(model, processor)
+        session.add_target(images[0], point=(320, 180))
+        for index, image in enumerate(images):
+            session.step(image, float(index))
+
+    compute_everywhere(follow)
 
 
 def _key(prompt: Prompt) -> tuple[int, int, Box]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -117,10 +118,10 @@ class Visit:
         return replace(self, prompts=prompts, selected=prompt.target_id, corner=None)
 
     def renamed(self, target_id: int, category: str | None) -> Visit:
-        """Calls a target by another name from the next run on."""
+        """Calls a target by another name, in its results too."""
         category = (category or "").strip() or None
         prompts = tuple(replace(p, category=category) if p.target_id == target_id else p for p in self.prompts)
-        return replace(self, prompts=prompts)
+        return replace(self, prompts=prompts).with_results(self.trajectories)
 
     def without_target(self, target_id: int) -> Visit:
         """Removes a target with its results."""
@@ -163,8 +164,15 @@ class Visit:
         return replace(self, selected=target_id, position=self.first_prompt(target_id).frame, corner=None)
 
     def with_results(self, trajectories: Iterable[SemanticTrajectory]) -> Visit:
-        """Takes in what a run has found."""
-        return replace(self, trajectories=tuple(trajectories))
+        """Takes in what a run has found, under the names that the targets have now."""
+        names = {prompt.target_id: prompt.category for prompt in self.prompts}
+        named = (_called(t, names[t.target_id]) if t.target_id in names else t for t in trajectories)
+        return replace(self, trajectories=tuple(named))
+
+
+def _called(trajectory: SemanticTrajectory, category: str | None) -> SemanticTrajectory:
+    renamed = replace(trajectory, category=category)
+    return replace(renamed, events=[replace(event, subject=renamed.subject) for event in trajectory.events])
 
 
 def box_of_corners(one: tuple[float, float], other: tuple[float, float]) -> Box:
@@ -177,3 +185,15 @@ def box_of_corners(one: tuple[float, float], other: tuple[float, float]) -> Box:
     if right - left < 2 or bottom - top < 2:
         raise ValueError("the two corners must lie at least 2 pixels apart in both directions: click them again")
     return left, top, right - left, bottom - top
+
+
+def rounded(box: Box) -> Box:
+    """The box (xywh, larger than a pixel) in hundredths of a pixel, inside the one before: short to read and type."""
+    (left, width), (top, height) = (_rounded(start, size) for start, size in zip(box[:2], box[2:]))
+    return left, top, width, height
+
+
+def _rounded(start: float, size: float) -> tuple[float, float]:
+    begin = round(math.ceil(100 * start) / 100, 2)
+    length = round(math.floor(100 * (start + size - begin)) / 100, 2)
+    return begin, length if begin + length <= start + size else round(length - 0.01, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -13,13 +14,15 @@ from .adaptation import LabelledMoment
 from .app_state import Prompt, Region, Visit
 from .app_video import frame_at, from_preview, preview
 from .lookup import TrajectoryLookup, frame_duration
-from .rendering import CARD, INK, FrameRenderer, target_color, timeline_layout
+from .rendering import CARD, INK, FrameRenderer, draw_timeline, target_color, timeline_layout
+from .summary import summary
 from .trajectory import InteractionEvent, SemanticTrajectory, TrackedFrame
 
 EVENT_COLUMNS = ("target", "subject", "interaction", "object", "from (s)", "to (s)", "confidence")
 DWELL_COLUMNS = ("target", "region", "seconds", "share", "visits")
 MOMENT_COLUMNS = ("target", "at (s)", "interaction", "object")
-TIMELINE_WIDTH = 1000
+TIMELINE_WIDTH = 1240  # at least as wide as it is shown: clicks on enlarged pictures would miss
+HEAT_CELL = 4  # pixels of the shown picture; time is counted in squares of this side
 HEAT_SPREAD = 0.02  # of the frame's longer side
 HEAT_COLORS = np.array([(0, 0, 0), (86, 20, 110), (187, 55, 84), (249, 142, 9), (252, 255, 164)])  # after "inferno"
 HEAT_OPACITY = 0.75
@@ -106,7 +109,7 @@ def _thumbnail(visit: Visit, prompt: Prompt) -> tuple[np.ndarray, str]:
     canvas.paste(INK, (4, 4, THUMBNAIL - 4, THUMBNAIL - 4))
     canvas.paste(crop, ((THUMBNAIL - crop.width) // 2, (THUMBNAIL - crop.height) // 2))
     name = f"{prompt.target_id}: {prompt.category}" if prompt.category else f"target {prompt.target_id}"
-    return np.asarray(canvas), name + (" (selected)" if prompt.target_id == visit.selected else "")
+    return np.asarray(canvas), name
 
 
 def event_rows(trajectories: Sequence[SemanticTrajectory]) -> list[list]:
@@ -142,6 +145,21 @@ def time_of_timeline_click(trajectories: Sequence[SemanticTrajectory], point: tu
     return layout.start + (x - plot.left) / (plot.right - plot.left) * (layout.end - layout.start)
 
 
+def told(trajectories: Sequence[SemanticTrajectory]) -> str:
+    """What happened in words, a paragraph for each target, in Markdown."""
+    return "\n\n".join(_plain(summary([trajectory])) for trajectory in trajectories)
+
+
+def _plain(text: str) -> str:
+    """Names may hold what Markdown would take for markup."""
+    return re.sub(r"([\\`*_\[\]<>|~#])", r"\\\1", text)
+
+
+def timeline(trajectories: Sequence[SemanticTrajectory]) -> Image.Image | None:
+    """The figure whose clicks [`time_of_timeline_click`] understands; None without a track."""
+    return draw_timeline(trajectories, width=TIMELINE_WIDTH) if trajectories else None
+
+
 def foot(box: Sequence[float]) -> tuple[float, float]:
     """Where something stands: the middle of the lower edge of its box (xywh)."""
     return box[0] + box[2] / 2, box[1] + box[3]
@@ -153,14 +171,16 @@ def heat_map(visit: Visit) -> np.ndarray | None:
         return None
     image = preview(visit.clip, frame_at(visit.clip, visit.position))
     height, width = image.shape[:2]
-    scale = width / visit.clip.width
-    time = np.zeros((height, width))
+    rows, columns = -(-height // HEAT_CELL), -(-width // HEAT_CELL)
+    scale = columns / visit.clip.width
+    time = np.zeros((rows, columns), np.float32)
     for trajectory in visit.trajectories:
         for frame, seconds in _durations(trajectory):
             if frame.box is not None:
                 x, y = foot(frame.box)
-                time[min(max(0, int(y * scale)), height - 1), min(max(0, int(x * scale)), width - 1)] += seconds
-    heat = gaussian_filter(time, HEAT_SPREAD * max(width, height))
+                time[min(max(0, int(y * scale)), rows - 1), min(max(0, int(x * scale)), columns - 1)] += seconds
+    heat = gaussian_filter(time, HEAT_SPREAD * max(rows, columns))
+    heat = np.asarray(Image.fromarray(heat).resize((width, height), Image.Resampling.BILINEAR))
     heat = np.sqrt(heat / heat.max())  # so that short stays are seen beside long ones
     stops = np.linspace(0, 1, len(HEAT_COLORS))
     color = np.stack([np.interp(heat, stops, HEAT_COLORS[:, channel]) for channel in range(3)], axis=-1)
@@ -209,7 +229,7 @@ def changes(before: Sequence[SemanticTrajectory], after: Sequence[SemanticTrajec
 
 
 def _phrase(trajectory: SemanticTrajectory, event: InteractionEvent) -> str:
-    what = f"**{event.interaction}** {event.object or ''}".strip()
+    what = f"**{_plain(event.interaction)}** {_plain(event.object or '')}".strip()
     return f"target {trajectory.target_id} {what}, {event.start_time:.1f} to {event.end_time:.1f} s"
 
 

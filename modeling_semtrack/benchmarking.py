@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -121,16 +121,24 @@ def run_tracker(tracker: Tracker, sequence: BoxSequence) -> tuple[np.ndarray, np
     Raises:
         ValueError: If the target is never visible.
     """
-    visible = np.flatnonzero(~np.isnan(sequence.boxes[:, 0]))
-    if not len(visible):
+    if np.isnan(sequence.boxes[:, 0]).all():
         raise ValueError(f"sequence '{sequence.name}' never shows its target: leave it out or check its ground truth")
-    start = int(visible[0])
-    truth = sequence.boxes[start:]
+    return track_frames(tracker, sequence_frames(sequence), sequence.boxes)
+
+
+def track_frames(
+    tracker: Tracker, frames: Iterable[np.ndarray], boxes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """As [`run_tracker`], on frames (uint8 RGB) with their true boxes [frames, 4], of which one at least is visible."""
+    start = int(np.flatnonzero(~np.isnan(boxes[:, 0]))[0])
+    truth = boxes[start:]
     predicted = np.full_like(truth, np.nan)
     seconds = 0.0
-    for index, frame in enumerate(sequence_frames(sequence)):
-        if index < start or index - start >= len(truth):
+    for index, frame in enumerate(frames):
+        if index < start:
             continue
+        if index - start >= len(truth):
+            break
         if index == start:
             box = _inside(truth[0], frame)
             tracker.start(frame, box)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import snapshot_download
 from transformers.utils import logging
 
 from .modeling_semtrack import SemTrackModel
@@ -31,21 +33,38 @@ class CheckpointError(ValueError):
 def find_checkpoint(folder: str | os.PathLike[str] | None = None) -> Path:
     """The folder to load: the given one, else what `SEMTRACK_MODEL` names, else `checkpoints/semtrack-tiny`.
 
+    A name such as `owner/model` that is no folder here means a model on the Hugging Face Hub.
+
     Args:
         folder: What the user asked for, if anything.
 
     Raises:
         CheckpointError: If nothing is named and the bundled weights are not there, as in an installation
-            without the repository.
+            without the repository; or if a model cannot be fetched from the Hub.
     """
     named = folder or os.environ.get(MODEL_VARIABLE)
     if named:
-        return Path(named)
+        return _fetched(str(named)) if is_on_hub(str(named)) else Path(named)
     if not BUNDLED.is_dir():
         raise CheckpointError(
             f"no model is named and there is none at '{BUNDLED}'; pass --model DIR or set {MODEL_VARIABLE}"
         )
     return BUNDLED
+
+
+def is_on_hub(named: str) -> bool:
+    """Whether the name of a model means one on the Hugging Face Hub rather than a folder."""
+    return re.fullmatch(r"\w[\w.-]*/[\w.-]+", named) is not None and not Path(named).exists()
+
+
+def _fetched(named: str) -> Path:
+    try:
+        return Path(snapshot_download(named, allow_patterns=["*.json", "*.safetensors"]))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"checkpoint '{named}' is neither a folder here nor a model that can be fetched from the Hugging Face Hub "
+            f"({type(error).__name__}); give a folder that save_pretrained wrote"
+        ) from error
 
 
 def load_checkpoint(

@@ -165,6 +165,12 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--table", type=Path, metavar="FILE", help="also write a CSV table with a line per video")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="also draw which videos and interactions fail")
     parser.add_argument("--predictions-output", type=Path, metavar="FILE", help="also write what was predicted (JSONL)")
+    parser.add_argument(
+        "--predictions",
+        type=Path,
+        metavar="FILE",
+        help="what an earlier run predicted, scored as it is: only the other videos are tracked (after Ctrl-C)",
+    )
     _add_model(parser)
 
 

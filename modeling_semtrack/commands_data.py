@@ -4,7 +4,6 @@ the exit code."""
 from __future__ import annotations
 
 import json
-import re
 import sys
 import tempfile
 from argparse import Namespace
@@ -20,10 +19,9 @@ from dataset_script.findings import ERROR
 from dataset_script.layout_checks import check_layout, mended
 from dataset_script.records import VideoRecord
 from dataset_script.registry import read_records, source_named
-from dataset_script.sources.reading import Broken, expect_files, read_json
-from dataset_script.sources.semtrack import read_semtrack, write_semtrack
+from dataset_script.sources.reading import Broken, read_json
+from dataset_script.sources.semtrack import annotation_files, read_semtrack, write_semtrack
 from dataset_script.sources.semtrack_writer import REQUIRED_LISTS, UNNAMED
-from dataset_script.splits import PUBLISHED_NAMES
 from dataset_script.statistics import save_long_tail
 from dataset_script.validate import Validation, to_report, to_table
 
@@ -81,38 +79,19 @@ def _check_validate_outputs(args: Namespace) -> None:
 def _check_one(path: Path, args: Namespace, check: Validation, bar: tqdm) -> None:
     """Checks one of the annotations in --data: row by row where it is a SemTrack file, and as records."""
     if args.source == SEMTRACK:
-        for file in _semtrack_files(path):
+        for file in annotation_files(path):
             check.findings += check_layout(_layout(file))
     broken: list[Broken] = []
-    for record, split in _records(path, args, broken):
-        check.add(record, split or (path.stem if len(args.data) > 1 else None))
+    for record in _records(path, args, broken):
+        check.add(record, path.stem if len(args.data) > 1 else None)
         bar.update()
     for entry in broken:
         check.add_unreadable(entry.where, entry.why)
 
 
-def _records(path: Path, args: Namespace, broken: list[Broken]) -> Iterator[tuple[VideoRecord, str | None]]:
-    """Records, and the split that the name of a SemTrack file tells; other sources tell it in the records."""
+def _records(path: Path, args: Namespace, broken: list[Broken]) -> Iterator[VideoRecord]:
     options = {} if args.fps is None else {"fps": args.fps}
-    if args.source == SEMTRACK:
-        for file in _semtrack_files(path):
-            for record in read_records(SEMTRACK, file, None, broken, **options):
-                yield record, _split_in_name(file)
-        return
-    for record in read_records(args.source, path, None, broken, **options):
-        yield record, None
-
-
-def _semtrack_files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    inner = path / "annotations"
-    return expect_files(inner if inner.is_dir() else path, "*.json", "SemTrack annotations")
-
-
-def _split_in_name(path: Path) -> str | None:
-    """The split that a file's name ends in: "semtrack_val.json"."""
-    return PUBLISHED_NAMES.get(re.split(r"[^a-z]+", path.stem.lower())[-1])
+    return read_records(args.source, path, None, broken, **options)
 
 
 def _layout(path: Path) -> dict[str, Any]:
@@ -130,7 +109,7 @@ def _mend(path: Path, args: Namespace) -> dict[str, int]:
     else:
         with tempfile.TemporaryDirectory(prefix="semtrack-") as folder:
             whole = Path(folder) / "annotations.json"
-            write_semtrack((record for record, _ in _records(path, args, [])), whole)
+            write_semtrack(_records(path, args, []), whole)
             data = read_json(whole)
     data, changes = mended(data)
     with atomic_path(args.fix) as temporary:

@@ -17,12 +17,22 @@ from dataset_script.sources.semtrack import read_semtrack
 from metrics.semtrack.breakdown import check_figure, save_breakdown, video_table, write_table
 from metrics.semtrack.rows import RowPair, pair_rows
 from metrics.semtrack.scoring import METRICS, score_rows
-from metrics.semtrack.st_map import PARTS, st_map
+from metrics.semtrack.st_map import PARTS, score_scenes
+from metrics.semtrack.st_map_data import read_scenes
 from metrics.semtrack.st_map_files import read_predictions, read_truth
 
 from .checkpoint import find_checkpoint, load_checkpoint
 from .command_output import bar, check_outputs
-from .evaluation import annotated_interactions, check_videos, comparable, evaluate_videos
+from .evaluation import (
+    INTERRUPTED,
+    Evaluation,
+    annotated_interactions,
+    check_videos,
+    comparable,
+    evaluate_videos,
+    read_rows,
+    write_rows,
+)
 from .files import atomic_path
 from .session_semtrack import SemTrackSession
 
@@ -43,7 +53,9 @@ def score(args: Namespace) -> int:
             bar.update()
             predictions = read_predictions(args.predictions)
             bar.update()
-            scores = st_map(truth, predictions, args.mode, **cut, progress=lambda _: bar.update())
+            scenes, predicted = read_scenes(truth, predictions, keep_last_of_a_name=args.mode == "official")
+            del truth, predictions
+            scores = score_scenes(scenes, predicted, args.mode, **cut, progress=lambda _: bar.update())
         text = json.dumps(scores, indent=2, allow_nan=False) + "\n"
         if temporary is None:
             sys.stdout.write(text)
@@ -53,10 +65,11 @@ def score(args: Namespace) -> int:
 
 
 def evaluate(args: Namespace) -> int:
-    """`semtrack evaluate`: all scores of a model on annotated videos."""
+    """`semtrack evaluate`: all scores of a model on annotated videos; Ctrl-C scores those that are done."""
     _check_evaluation_files(args)
     records = read_semtrack(args.data, fps=args.fps)
     interactions = annotated_interactions(records)
+    done = read_rows(args.predictions, records) if args.predictions else {}
     records = records[: args.limit]
     check_videos(records, args.videos)
     if args.confidence and len(records) < 2:
@@ -67,12 +80,12 @@ def evaluate(args: Namespace) -> int:
         return SemTrackSession(model, processor, semantic_stride=args.semantic_stride, first_frame=first_frame)
 
     stride = new_session(0).stride
-    with bar(sum(record.num_frames for record in records), "frame", "tracking") as tick:
-        evaluation = evaluate_videos(records, args.videos, new_session, tick)
+    ahead = sum(record.num_frames for record in records if record.video_id not in done)
+    with bar(ahead, "frame", "tracking") as tick:
+        evaluation = evaluate_videos(records, args.videos, new_session, tick, done)
     if args.predictions_output:
-        _write_lines(evaluation.predictions, args.predictions_output)
-    for video_id, reason in evaluation.left_out.items():
-        logger.warning("video '%s' is left out: %s", video_id, reason)
+        write_rows(evaluation.predictions, args.predictions_output)
+    _warn_of_left_out(evaluation, args.predictions_output)
     if not evaluation.predictions:
         raise ValueError("none of the videos could be used, so there is nothing to score")
     predictions, ignored = comparable(evaluation.predictions, records, interactions)
@@ -92,6 +105,19 @@ def _check_evaluation_files(args: Namespace) -> None:
     check_outputs(None, **files, **{"predictions-output": args.predictions_output})
     if args.figure:
         check_figure(args.figure)
+
+
+def _warn_of_left_out(evaluation: Evaluation, written: Path | None) -> None:
+    interrupted = 0
+    for video_id, reason in evaluation.left_out.items():
+        if reason == INTERRUPTED:
+            interrupted += 1
+        else:
+            logger.warning("video '%s' is left out: %s", video_id, reason)
+    if interrupted:
+        count = interrupted + len(evaluation.predictions)
+        fix = f"go on with --predictions '{written}'" if written else "--predictions-output FILE keeps what is done"
+        logger.warning("interrupted: %d of %d videos are not tracked and left out; %s", interrupted, count, fix)
 
 
 def _scores(predictions: list[dict], references: list[dict], metrics: Sequence[str], args: Namespace) -> dict:
@@ -119,12 +145,6 @@ def _write_breakdown(pairs: list[RowPair], args: Namespace) -> None:
         write_table(video_table(pairs, PROMPTED), args.table)
     if args.figure:
         save_breakdown(pairs, args.figure, PROMPTED)
-
-
-def _write_lines(rows: list[dict], path: Path) -> None:
-    """One JSON object a line."""
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows)
 
 
 def _write_json(data: dict, path: Path | None) -> None:

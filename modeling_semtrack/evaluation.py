@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import compress, islice
@@ -12,7 +13,9 @@ from typing import Any
 
 from dataset_script.records import TargetRecord, VideoRecord
 from metrics.semtrack.conversion import record_to_row, to_row
+from metrics.semtrack.rows import read_row
 
+from .files import atomic_path
 from .processing_semtrack import clip_box
 from .session_semtrack import SemTrackSession
 from .video import VideoError, VideoReader
@@ -20,6 +23,9 @@ from .video import VideoError, VideoReader
 Row = dict[str, Any]
 NewSession = Callable[[int], SemTrackSession]
 Progress = Callable[[int], None]
+
+INTERRUPTED = "interrupted before it was tracked to its end"
+NAMES_SHOWN = 3  # in error messages
 
 
 @dataclass
@@ -38,29 +44,89 @@ class Evaluation:
 
 
 def evaluate_videos(
-    records: Sequence[VideoRecord], folder: Path, new_session: NewSession, progress: Progress | None = None
+    records: Sequence[VideoRecord],
+    folder: Path,
+    new_session: NewSession,
+    progress: Progress | None = None,
+    done: Mapping[str, Row] | None = None,
 ) -> Evaluation:
     """Tracks the main objects of some videos.
 
     A video that is missing, damaged, of another size than its annotations say or shorter than they reach is left
-    out as a whole: its frames would not be those that were annotated.
+    out as a whole: its frames would not be those that were annotated. Ctrl-C leaves out the video that is being
+    tracked and those that would follow, with the reason `INTERRUPTED`.
 
     Args:
         records: The videos with their truth.
         folder: Where the videos lie.
         new_session: Makes a session for a video that is read from the given frame on.
         progress: Called with the index of every finished frame.
+        done: Predictions of an earlier run by the video's id: these videos are not tracked again.
+
+    Raises:
+        KeyboardInterrupt: On Ctrl-C, if no video is done.
     """
-    evaluation = Evaluation()
+    evaluation, done, interrupted = Evaluation(), done or {}, False
     for record in records:
+        row = done.get(record.video_id)
+        if row is None and interrupted:
+            evaluation.left_out[record.video_id] = INTERRUPTED
+            continue
         try:
-            row = track_record(record, find_video(folder, record.file_name), new_session, progress)
+            row = row or track_record(record, find_video(folder, record.file_name), new_session, progress)
         except VideoError as error:
             evaluation.left_out[record.video_id] = " ".join(str(error).split())
             continue
+        except KeyboardInterrupt:
+            interrupted = True
+            evaluation.left_out[record.video_id] = INTERRUPTED
+            continue
         evaluation.predictions.append(row)
         evaluation.references.append(record_to_row(record))
+    if interrupted and not evaluation.predictions:
+        raise KeyboardInterrupt
     return evaluation
+
+
+def write_rows(rows: Iterable[Row], path: Path) -> None:
+    """Writes rows as one JSON object a line.
+
+    Raises:
+        OutputError: If the file cannot be written.
+    """
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+
+
+def read_rows(path: Path, records: Iterable[VideoRecord]) -> dict[str, Row]:
+    """Inverse of :func:`write_rows`: rows by the id of their video.
+
+    Args:
+        path: The file.
+        records: The videos that may have rows.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If a line is no row, or rows are of other videos or of one video twice.
+    """
+    rows: dict[str, Row] = {}
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                row = json.loads(line)
+                read_row(row, f"line {number}")
+            except json.JSONDecodeError as error:
+                raise ValueError(f"'{path}', line {number}: not JSON ({error}); the file is damaged") from error
+            except ValueError as error:
+                raise ValueError(f"'{path}', {error}") from error
+            if row["video_id"] in rows:
+                raise ValueError(f"'{path}', line {number}: video '{row['video_id']}' has two rows; remove one")
+            rows[row["video_id"]] = row
+    unknown = sorted(rows.keys() - {record.video_id for record in records})
+    if unknown:
+        shown = ", ".join(unknown[:NAMES_SHOWN]) + (", ..." if len(unknown) > NAMES_SHOWN else "")
+        raise ValueError(f"'{path}' holds {len(unknown)} videos that the annotations do not: {shown}; is it theirs?")
+    return rows
 
 
 def check_videos(records: Sequence[VideoRecord], folder: Path) -> None:

@@ -20,6 +20,8 @@ from .trajectory import Box
 
 CLICK_ZOOMS = (1.0, 0.5, 0.25)  # sides of the windows in which a click is looked at first, over the frame's side
 CLICK_REFINEMENTS = 2  # second looks, each on a search region around the answer so far
+LARGE_IN_WINDOW = 0.9  # side of an answer's search region over its window's, from which no closer window is needed
+SHARPEST_ZOOM = 2.0  # view pixels per frame pixel up to which a closer window can show more
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,10 @@ def box_of_click(
 ) -> Box:
     """The box of what lies under a click.
 
-    The click is looked at in windows of several sizes, because a whole frame at the view's resolution loses
-    small things; each answer is refined on a search region around itself, and the most certain one wins.
+    The click is looked at in the whole frame first, and in closer and closer windows as long as the answer is small
+    in its window, because a whole frame at the view's resolution loses small things. The answer is then refined on
+    search regions around itself. Where it was large in its window, the refinements see no more than the first look
+    did, but may settle on a part of the target: there the mean of all looks counts.
 
     Args:
         model: Model in eval mode.
@@ -70,16 +74,18 @@ def box_of_click(
         xywh pixels, inside the frame.
     """
     scene = processor.scene_window(frame)
-    best: Candidate | None = None
     for zoom in CLICK_ZOOMS:
         window = scene if zoom == 1.0 else Window(*point, scene.side * zoom)
-        candidate = _look_at_click(model, processor, frame, point, window, "scene")
-        for _ in range(CLICK_REFINEMENTS):
-            window = processor.search_window(candidate.box)
-            candidate = _look_at_click(model, processor, frame, point, window, "search")
-        if best is None or candidate.score > best.score:
-            best = candidate
-    return clip_box(best.box, frame.shape[:2]) or best.box
+        if zoom < 1.0 and processor.view_size > SHARPEST_ZOOM * window.side:
+            break
+        looks = [_look_at_click(model, processor, frame, point, window, "scene")]
+        large = processor.search_window(looks[0]).side >= LARGE_IN_WINDOW * window.side
+        if large:
+            break
+    for _ in range(CLICK_REFINEMENTS):
+        looks.append(_look_at_click(model, processor, frame, point, processor.search_window(looks[-1]), "search"))
+    box = tuple(np.mean(looks, axis=0).tolist()) if large else looks[-1]
+    return clip_box(box, frame.shape[:2]) or box
 
 
 def smooth_size(previous: Box, proposed: Box, rate: float) -> Box:
@@ -97,8 +103,8 @@ def _look_at_click(
     point: tuple[float, float],
     window: Window,
     view: str,
-) -> Candidate:
-    """The best box that holds the click, in one window."""
+) -> Box:
+    """The best box (xywh pixels) that holds the click, in one window."""
     u, v = point_to_view(point, window)
     pixels = processor.normalize([processor.crop(frame, window, processor.view_size)]).to(model.device)
     features, grid = model.embed(pixels)
@@ -108,8 +114,7 @@ def _look_at_click(
     boxes = track.box_map[0].flatten(1)  # [4, cells]
     holds = (u - boxes[0]).abs().le(boxes[2] / 2) & (v - boxes[1]).abs().le(boxes[3] / 2)
     cell = int(torch.where(holds, scores, scores - 1).argmax())  # boxes without the click come last
-    box = box_from_view(boxes[:, cell].cpu().numpy(), window)
-    return Candidate(box, float(scores[cell]), float(track.presence_logits[0].sigmoid()))
+    return box_from_view(boxes[:, cell].float().cpu().numpy(), window)
 
 
 @lru_cache(maxsize=8)

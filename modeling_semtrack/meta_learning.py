@@ -7,18 +7,17 @@ of the query steps under the adapted weights. The whole episode runs inside one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.func import functional_call
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from .configuration_semtrack import SemTrackConfig
 from .loss_semtrack import SemTrackTargets
 from .modeling_semtrack import SemTrackOutput
 
@@ -87,10 +86,17 @@ def inner_loop(
     for _ in range(steps):
         gradients = torch.autograd.grad(loss_of(adapted), list(adapted.values()), create_graph=not first_order)
         adapted = {
-            name: weight - (rates if isinstance(rates, float) else rates[name]) * gradient
+            name: _descended(weight, gradient, rates if isinstance(rates, float) else rates[name])
             for (name, weight), gradient in zip(adapted.items(), gradients)
         }
     return adapted
+
+
+def _descended(weight: torch.Tensor, gradient: torch.Tensor, rate: float | torch.Tensor) -> torch.Tensor:
+    """`weight - rate * gradient` as one operation, which halves its part of the graph."""
+    if isinstance(rate, float):
+        return torch.add(weight, gradient, alpha=-rate)
+    return torch.addcmul(weight, rate, gradient, value=-1)
 
 
 def fast_weights(trainer: SemanticTrainer, fast: str) -> dict[str, nn.Parameter]:
@@ -239,45 +245,21 @@ class MetaEpisode(nn.Module):
         return {name: nn.functional.softplus(self.rates[_flat(name)]) for name in names}
 
     def _second_derivative(self) -> AbstractContextManager:
-        """Fused attention has no second derivative; the readout alone does not need it."""
+        """Around what is differentiated twice; fused attention cannot be. The readout alone does not need it."""
         first_order = self.settings.first_order or self.settings.algorithm == "reptile"
         plain = first_order or self.settings.fast == "head" or self.settings.steps == 0
-        return nullcontext() if plain else sdpa_kernel(SDPBackend.MATH)
+        return nullcontext() if plain else _written_out(self.trainer.model.config)
 
 
-def split_support(classes: Sequence[Sequence[int]], rng: np.random.Generator, most: int) -> tuple[list[int], list[int]]:
-    """Support and query steps of one clip, stratified by class.
-
-    The steps of each class are cut in two; the earlier or the later part, by chance, may serve as support. Moments
-    apart make the harder and more honest query: neighbouring steps look alike.
-
-    Args:
-        classes: For each step, what happens (class indices; empty for nothing, which counts as a class).
-        rng: Draws the parts and the steps.
-        most: Support steps per class at most.
-
-    Returns:
-        Indices of support steps and of query steps, both ascending; either is empty where no class has two steps.
-    """
-    members: dict[int, list[int]] = {}
-    for step, present in enumerate(classes):
-        for label in present or (-1,):
-            members.setdefault(int(label), []).append(step)
-    support: set[int] = set()
-    query: set[int] = set()
-    for label in sorted(members, key=lambda name: len(members[name])):  # rare classes choose first
-        steps = [step for step in members[label] if step not in support | query]
-        if len(steps) < 2:
-            query.update(steps)
-            continue
-        cut = int(rng.integers(1, len(steps)))
-        halves = (steps[:cut], steps[cut:])
-        early = bool(rng.random() < 0.5)
-        candidates, rest = halves if early else halves[::-1]
-        picked = rng.choice(candidates, min(most, len(candidates)), replace=False)
-        support.update(int(step) for step in picked)
-        query.update(rest)
-    return sorted(support), sorted(query)
+@contextmanager
+def _written_out(config: SemTrackConfig) -> Iterator[None]:
+    """Attention as plain matrix products: faster under two derivatives than the unfused form of SDPA."""
+    usual = config._attn_implementation
+    config._attn_implementation = "eager"
+    try:
+        yield
+    finally:
+        config._attn_implementation = usual
 
 
 def _sum(first: torch.Tensor | None, second: torch.Tensor | None) -> torch.Tensor | None:

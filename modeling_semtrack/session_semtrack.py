@@ -298,7 +298,8 @@ class SemTrackSession:
         reader = self._trained_reader()
         if labels:
             queries = torch.stack([steps[target_id][position].queries for target_id, position in labels])
-            reader = adapt_readout(reader, queries, list(labels.values()), settings or AdaptationSettings())
+            seen = torch.stack([step.queries for known in steps.values() for step in known])
+            reader = adapt_readout(reader, queries, list(labels.values()), seen, settings or AdaptationSettings())
         self._retell(reader)
 
     def reset_adaptation(self) -> None:
@@ -454,11 +455,12 @@ class SemTrackSession:
             (features[:, None], grid),
             SemTrackMemory.cat([targets[row].memory or empty for row in rows]),
         )
-        readings = self._reader.read(queries[:, 0], outer, self._size)
         for position, row in enumerate(rows):
             target = targets[row]
             target.memory = None if memory is None else memory[position : position + 1]
-            target.described(_Step(index, time, queries[position, 0]), readings[position])
+            # One at a time, as `_retell` reads: a batch would round otherwise, and telling anew would change something
+            reading = self._reader.read(queries[position], outer, self._size)[0]
+            target.described(_Step(index, time, queries[position, 0]), reading)
 
 
 def _keep_freed_memory() -> None:

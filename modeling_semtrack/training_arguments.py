@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -47,7 +48,7 @@ class TrainArguments:
     features: str | None = field(
         default=None, metadata={"help": "File that keeps the frozen tracker's features; read where it exists."}
     )
-    passes: int = field(default=1, metadata={"help": "Feature passes over the videos: other frames, mirrored."})
+    passes: int = field(default=1, metadata={"help": "Feature passes over the videos, each of which varies them."})
 
     # Long tail
     interaction_loss: str = field(
@@ -93,9 +94,13 @@ class TrainArguments:
     resume: bool = field(default=False, metadata={"help": "Go on from the last checkpoint in output_dir."})
 
 
-def parse_arguments() -> TrainArguments:
-    """Arguments of the command line, over those of the file that `--config FILE` (or a lone first word) names."""
-    words = sys.argv[1:]
+def parse_arguments(words: Sequence[str] | None = None) -> TrainArguments:
+    """Arguments of the command line, over those of the file that `--config FILE` (or a lone first word) names.
+
+    Args:
+        words: Of the command line; None takes this process's.
+    """
+    words = sys.argv[1:] if words is None else list(words)
     if words and not words[0].startswith("-"):
         words = ["--config", *words]
     files = argparse.ArgumentParser(add_help=False, allow_abbrev=False)

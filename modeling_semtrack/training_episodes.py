@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from .meta_learning import Episode, split_support
+from dataset_script.samplers import split_support
+
+from .meta_learning import Episode
 from .training_clips import TargetClip, collate_clips
 
 NO_EPISODE = (

@@ -13,6 +13,9 @@ gr = pytest.importorskip("gradio", reason="gradio is not installed (extra: demo)
 
 import app  # noqa: E402
 from modeling_semtrack import SemanticTrajectory  # noqa: E402
+from modeling_semtrack.app_actions import Progress  # noqa: E402
+from modeling_semtrack.app_handlers import progress_bar  # noqa: E402
+from modeling_semtrack.app_state import Visit  # noqa: E402
 from modeling_semtrack.app_video import Limits  # noqa: E402
 
 ENDPOINTS = {"track_point", "track_box", "events"}
@@ -136,12 +139,9 @@ def test_bad_uploads_are_refused_readably_and_the_server_goes_on(client, tmp_pat
 
 
 def test_progress_is_a_bar_with_words():
-    from modeling_semtrack.app_actions import Progress
-    from modeling_semtrack.app_state import Visit
-
-    bar = app.progress_bar(Progress(Visit("one"), None, 5, 20, 12.34))
-    assert 'value="5" max="20"' in bar and "frame 5 of 20, 12.3 frames per second" in bar
-    assert "20 of 20" in app.progress_bar(Progress(Visit("one"), None, 20, 20, 0.0, over=True))
+    bar = progress_bar(Progress(Visit("one"), None, 5, 20, 12.34))
+    assert 'valuenow="5"' in bar and "width: 25.0%" in bar and "frame 5 of 20, 12.3 frames per second" in bar
+    assert "20 of 20" in progress_bar(Progress(Visit("one"), None, 20, 20, 0.0, over=True))
 
 
 def test_the_space_has_what_it_needs():
@@ -151,3 +151,28 @@ def test_the_space_has_what_it_needs():
     assert "app_file: app.py" in front and "sdk_version: 6.31.0" in front
     requirements = (root / "requirements.txt").read_text(encoding="utf-8")
     assert "gradio" in requirements and "torch" in requirements
+
+
+def test_the_owner_names_the_model_and_visitors_see_no_path(monkeypatch, tmp_path):
+    """The bundled one as it lies in the project, a folder by its own name, a model on the Hub by its full one."""
+    monkeypatch.delenv("SEMTRACK_MODEL", raising=False)
+    assert app.public_name(Path("/srv/semtrack/checkpoints/semtrack-tiny")) == "checkpoints/semtrack-tiny"
+    monkeypatch.setenv("SEMTRACK_MODEL", str(tmp_path / "mine"))
+    assert app.public_name(tmp_path / "mine") == "mine"
+    monkeypatch.setenv("SEMTRACK_MODEL", "someone/semtrack-small")
+    assert app.public_name(tmp_path / "snapshots" / "0123abc") == "someone/semtrack-small"
+
+
+def test_mcp_offers_the_three_endpoints_and_nothing_else(tmp_path, monkeypatch):
+    """Where `gradio[mcp]` is installed."""
+    pytest.importorskip("mcp", reason="mcp is not installed (pip install 'gradio[mcp]')")
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    page = app.build(colour_demo(), "model")
+    _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False, mcp_server=True)
+    try:
+        with urllib.request.urlopen(f"{address.rstrip('/')}/gradio_api/mcp/schema", timeout=20) as reply:
+            tools = json.loads(reply.read())
+    finally:
+        page.close()
+    assert {tool["name"] for tool in tools} == ENDPOINTS
+    assert all(tool["description"] for tool in tools)

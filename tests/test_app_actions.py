@@ -61,6 +61,12 @@ def test_two_corners_draw_a_box(demo, visit):
     assert visit.corner is None and visit.prompts[0].box == BOX
 
 
+def test_a_drag_draws_the_same_box_and_names_a_region(demo, visit):
+    assert demo.drag(visit, (22.0, 52.0), (10.0, 40.0)).prompts[0].box == BOX
+    visit = demo.drag(visit, (0.0, 0.0), (50.0, 50.0), REGION, "till")
+    assert visit.regions[0].name == "till" and not visit.prompts
+
+
 def test_two_corners_draw_a_region(demo, visit):
     visit = demo.click(demo.click(visit, (0.0, 0.0), REGION), (50.0, 50.0), REGION)
     assert visit.regions[0].box == (0.0, 0.0, 50.0, 50.0) and not visit.prompts
@@ -137,13 +143,37 @@ def test_a_run_that_nobody_listens_to_ends(demo, visit):
     next(demo.track(visit))
 
 
-def test_backwards_needs_a_track(demo, visit):
-    visit = demo.click(visit.at(60), (46.0, 46.0))
-    with pytest.raises(ValueError, match="forwards first"):
-        next(demo.track_backwards(visit))
+def test_backwards_and_forwards_in_any_order(demo, visit):
+    """From the picked frame, whichever comes first."""
+    visit = demo.click(visit.at(20), (26.0, 46.0))
+    *_, last = demo.track_backwards(visit)
+    assert last.visit.reversed == (1,) and last.visit.trajectories[0].frames[0].frame_index == 0
+    assert last.visit.trajectories[0].frames[-1].frame_index == 20 and last.done == 21
+    *_, both = demo.track(last.visit)
+    assert [frame.frame_index for frame in both.visit.trajectories[0].frames] == list(range(FRAMES))
+    demo.visitors.get("one").run = type(demo.visitors.get("one").run)(demo.model, demo.processor, visit.clip)
     *_, last = demo.track(visit)
     *_, last = demo.track_backwards(last.visit)
-    assert last.visit.reversed == (1,) and last.visit.trajectories[0].frames[0].frame_index == 0
+    assert last.visit.trajectories == both.visit.trajectories
+
+
+def test_what_is_picked_earlier_afterwards_is_followed_from_there(demo, visit):
+    """A box in an earlier frame starts the target anew, backwards too."""
+    *_, last = demo.track(demo.click(visit.at(30), (31.0, 46.0)))
+    *_, last = demo.track_backwards(demo.click(last.visit.at(10), (21.0, 46.0), REFINE))
+    assert [frame.frame_index for frame in last.visit.trajectories[0].frames] == list(range(11))
+
+
+def test_nothing_changes_while_a_run_works(demo, visit):
+    """It would be lost at the end of the run."""
+    visit = demo.click(visit, RED_MIDDLE)
+    demo.check_idle("one")
+    run = demo.track(visit)
+    next(run)
+    with pytest.raises(ValueError, match="press Stop"):
+        demo.check_idle("one")
+    run.close()
+    demo.check_idle("one")
 
 
 def test_tracking_without_a_target_or_a_video_is_refused(demo, visit):

@@ -8,7 +8,7 @@ import pytest
 from app_clips import BOX, colour_clip
 from tiny_models import tiny_model, tiny_processor
 
-from modeling_semtrack import cli
+from modeling_semtrack import app_actions, cli
 from modeling_semtrack.app_actions import Demo
 from modeling_semtrack.app_exports import as_command_line, as_python, write_files
 from modeling_semtrack.app_state import Prompt, Visit
@@ -102,6 +102,24 @@ def test_python_code_of_everything_else_does_the_same_run(demo, folder, monkeypa
     found = ran(as_python(visit, "model"), folder, monkeypatch)
     assert [t.to_dict() for t in found] == [t.to_dict() for t in visit.trajectories]
     assert found[0].frames[0].frame_index == 0
+
+
+def test_python_code_of_a_stopped_run_stops_there(demo, folder, monkeypatch):
+    """Forwards and backwards."""
+    monkeypatch.setattr(app_actions, "SHOWN_EVERY", 0.0)  # every step is reported
+    monkeypatch.setattr(app_actions, "SHOWN_SHARE", 1.0)
+    visit = demo.open("one", folder / "my clip.mp4").with_prompt(Prompt(1, 9, BOX))
+    for track in (demo.track, demo.track_backwards):
+        run = track(visit)
+        for report in run:
+            if report.done == 3:
+                demo.stop(visit)
+        visit = report.visit
+    frames = [frame.frame_index for frame in visit.trajectories[0].frames]
+    assert 0 < frames[0] < 9 < frames[-1] < FRAMES - 1
+    found = ran(as_python(visit, "model"), folder, monkeypatch)
+    assert found[0].frames == visit.trajectories[0].frames
+    assert "where you stopped" in as_command_line(visit, "model")
 
 
 def test_the_command_line_does_the_same_run(demo, folder, tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from modeling_semtrack.app_state import Prompt
 from modeling_semtrack.app_video import open_clip, read_forwards
 
 GREEN_BOX = (60.0, 70.0, 12.0, 12.0)
+LARGE_BOX = (30.0, 20.0, 60.0, 50.0)  # a random network does not lose it
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +138,7 @@ def test_another_first_prompt_makes_the_frames_before_it_void(run):
 def test_teaching_and_forgetting(clip):
     """A new name is told apart once it was shown, survives a correction, and is forgotten on demand."""
     run = Run(tiny_model(presence_threshold=0.01), tiny_processor(), clip)
-    plan = [Prompt(3, 0, BOX)]
+    plan = [Prompt(3, 0, LARGE_BOX)]
     list(run.follow(plan))
     told = run.trajectories()[0].events
     run.adapt([LabelledMoment(3, time, "water plants") for time in (0.2, 0.4, 0.6)])

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from modeling_semtrack import LabelledMoment, SemanticTrajectory
-from modeling_semtrack.app_state import Prompt, Visit, box_of_corners
+from modeling_semtrack import InteractionEvent, LabelledMoment, SemanticTrajectory
+from modeling_semtrack.app_state import Prompt, Visit, box_of_corners, rounded
 from modeling_semtrack.app_video import Clip
 
 CLIP = Clip(Path("clip.mp4"), "clip.mp4", 100, 80, 25.0, tuple(index / 25 for index in range(10)))
@@ -54,6 +54,25 @@ def test_a_name_reaches_all_prompts_of_a_target():
     visit = visit_with_two_targets().with_prompt(Prompt(1, 6, BOX)).renamed(1, "  cat ")
     assert [p.category for p in visit.prompts] == ["dog", "cat", "cat"]
     assert visit.renamed(1, " ").first_prompt(1).category is None
+
+
+def test_a_name_reaches_the_results_too():
+    """Those that are there, and those that come later."""
+    event = InteractionEvent("target 1", "hit", None, 0.0, 0.2, 0, 5, 0.9)
+    found = SemanticTrajectory(1, None, {}, 100, 80, [], [event])
+    visit = visit_with_two_targets().with_results([found]).renamed(1, "cat")
+    assert visit.trajectories[0].category == visit.trajectories[0].events[0].subject == "cat"
+    assert visit.with_results([found]).trajectories == visit.trajectories
+    assert found.category is None and visit.renamed(1, "").trajectories == (found,)
+
+
+@pytest.mark.parametrize("box", [(0.004, 7.999, 12.3456, 30.0), (99.9901, 0.0, 20.0099, 90.0), (3.0, 4.0, 5.0, 6.0)])
+def test_rounded_boxes_stay_inside(box):
+    """So that they are taken where the exact ones are."""
+    near = rounded(box)
+    assert near == tuple(round(value, 2) for value in near) and near == pytest.approx(box, abs=0.025)
+    for (start, size), (begin, length) in zip(zip(box[:2], box[2:]), zip(near[:2], near[2:])):
+        assert start <= begin and begin + length <= start + size
 
 
 def test_regions_are_numbered_unless_named():

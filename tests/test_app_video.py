@@ -9,7 +9,9 @@ from video_files import cut, encode, error_of, noisy, picture
 from modeling_semtrack.app_video import (
     EXAMPLES,
     Limits,
+    _KeptFrames,
     example_path,
+    forget_frames,
     frame_at,
     from_preview,
     open_clip,
@@ -18,6 +20,7 @@ from modeling_semtrack.app_video import (
     read_backwards,
     read_forwards,
 )
+from modeling_semtrack.decoding import Container
 from modeling_semtrack.video import VideoReader
 
 
@@ -50,6 +53,12 @@ def text(path):
     path.write_text("not a video " * 50)
 
 
+def four_gigabytes(path):
+    """Sparse: it takes no room here."""
+    with path.open("wb") as file:
+        file.truncate(4 << 30)
+
+
 def sound(path):
     with av.open(str(path), "w", format="wav") as container:
         stream = container.add_stream("pcm_s16le", rate=8000)
@@ -67,6 +76,7 @@ def audio_frame():
     [
         (text, "cannot be opened as a video"),
         (lambda path: path.touch(), "0 bytes"),
+        (four_gigabytes, "has 4096 MB"),
         (sound, "no video"),
         (lambda path: encode(path, [picture()]), "single frame"),
         (lambda path: encode(path, [picture()] * 3, crf=0), "limit is 0 MB"),
@@ -82,7 +92,9 @@ def test_what_is_no_video_is_refused_without_its_path(tmp_path, make, words):
     assert "holiday.mp4" in message and words in message and str(tmp_path) not in message
 
 
-def test_large_frames_are_refused(path):
+def test_large_frames_are_refused_undecoded(path, monkeypatch):
+    """8K frames would fill the memory: their size is known before."""
+    monkeypatch.setattr(Container, "frames", lambda self: pytest.fail("decoded"))
     assert "limit is 100 pixels" in error_of(lambda: open_clip(path, "mine.mp4", Limits(side=100)))
 
 
@@ -102,11 +114,25 @@ def test_single_frames_are_those_of_the_video(path):
     assert np.array_equal(frame_at(clip, 500), frames[-1])
 
 
+def test_a_second_look_at_a_frame_reads_nothing(path):
+    """Until the frames of its folder are forgotten; what is kept never exceeds its budget by more than one frame."""
+    clip = open_clip(path, "mine.mp4")
+    first = frame_at(clip, 3)
+    assert frame_at(clip, 3) is first and not first.flags.writeable
+    forget_frames(path.parent)
+    assert frame_at(clip, 3) is not first
+    kept = _KeptFrames(budget=2 * first.nbytes)
+    shown = [kept.get(clip, index) for index in (0, 1, 0, 2)]
+    assert kept.get(clip, 0) is shown[0] and kept.get(clip, 1) is not shown[1]
+
+
 def test_an_expired_video_is_told_readably(tmp_path):
     path = colour_clip(tmp_path, 3)
     clip = open_clip(path, "mine.mp4")
     path.unlink()
-    assert "upload it again" in error_of(lambda: frame_at(clip, 0))
+    for read in (lambda: frame_at(clip, 0), lambda: next(read_forwards(clip, 0))):
+        message = error_of(read)
+        assert "upload it again" in message and str(tmp_path) not in message
 
 
 def test_places_in_the_shown_picture_are_places_in_the_video(tmp_path):

@@ -22,6 +22,8 @@ from modeling_semtrack.app_views import (
     thumbnails,
     time_of_row,
     time_of_timeline_click,
+    timeline,
+    told,
 )
 from modeling_semtrack.rendering import target_color, timeline_layout
 from modeling_semtrack.trajectory import TrackedFrame
@@ -98,8 +100,15 @@ def test_the_picture_shows_prompts_tracks_and_regions(visit):
 
 def test_thumbnails_name_their_targets(visit):
     visit = visit.with_prompt(Prompt(1, 0, BOX, "cat")).with_prompt(Prompt(2, 5, BOX))
-    assert [caption for _, caption in thumbnails(visit)] == ["1: cat", "target 2 (selected)"]
+    assert [caption for _, caption in thumbnails(visit)] == ["1: cat", "target 2"]
     assert all((image[0, 0] == target_color(number)).all() for number, (image, _) in enumerate(thumbnails(visit), 1))
+
+
+def test_each_target_is_told_in_a_paragraph_of_its_own():
+    """Names are shown as they are typed, whatever Markdown would make of them."""
+    words = told([trajectory(events=[event(object="<b>*box*")]), trajectory(2)])
+    assert words.count("\n\n") == 1 and r"push (\<b\>\*box\*, 76%)" in words
+    assert told([]) == "" and timeline([]) is None and timeline([trajectory()]).width == TIMELINE_WIDTH
 
 
 def test_changes_are_told_in_words():

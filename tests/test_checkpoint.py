@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -122,3 +123,22 @@ def test_the_named_folder_comes_before_the_variable_and_that_before_the_bundled_
     monkeypatch.setenv("SEMTRACK_MODEL", "elsewhere")
     assert str(find_checkpoint()) == "elsewhere"
     assert str(find_checkpoint("here")) == "here"
+
+
+def test_a_name_that_is_no_folder_is_looked_up_on_the_hub(monkeypatch, tmp_path):
+    """Only `owner/model` is; what lies here comes first."""
+    asked = []
+    monkeypatch.setattr("modeling_semtrack.checkpoint.snapshot_download", lambda name, **_: asked.append(name) or "got")
+    monkeypatch.chdir(tmp_path)
+    assert str(find_checkpoint("someone/semtrack-tiny")) == "got" and asked == ["someone/semtrack-tiny"]
+    (tmp_path / "someone" / "semtrack-tiny").mkdir(parents=True)
+    for named in ("someone/semtrack-tiny", "semtrack-tiny", "./someone/else", "/someone/else", "a/b/c"):
+        assert str(find_checkpoint(named)) == str(Path(named))
+    assert len(asked) == 1
+
+
+def test_a_model_that_is_nowhere_is_refused_in_one_line(monkeypatch, tmp_path):
+    """The Hub cannot be asked in the tests: they are offline."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match="'someone/nothing' is neither a folder here nor a model .* Hub"):
+        find_checkpoint("someone/nothing")

@@ -14,7 +14,7 @@ from video_files import encode
 from dataset_script.records import InteractionRecord, TargetRecord, VideoRecord
 from dataset_script.sources.semtrack import write_semtrack
 from metrics.semtrack.rows import pair_rows
-from modeling_semtrack import commands_metrics
+from modeling_semtrack import commands_metrics, evaluation
 from modeling_semtrack.cli import main
 from modeling_semtrack.evaluation import (
     annotated_interactions,
@@ -28,6 +28,7 @@ from modeling_semtrack.session_semtrack import SemTrackSession
 from modeling_semtrack.video import VideoError
 
 FRAMES, WIDTH, HEIGHT = 12, 120, 90
+EMPTY = '{"video_id": "%s", "num_frames": 12, "fps": 30.0, "tracks": [], "events": []}'
 torch.manual_seed(0)
 MODEL, PROCESSOR = tiny_model(presence_threshold=1e-9), tiny_processor()  # it always sees its target
 
@@ -124,6 +125,47 @@ class TestCommand:
         assert "warning: video 'gone' is left out: " in err and "gone.mp4' must name one video" in err
         assert "marked incomplete" not in err
 
+    def test_ctrl_c_scores_and_keeps_what_is_done_and_a_second_run_goes_on(self, run, world, tmp_path, monkeypatch):
+        tracked = []
+
+        def track(record, *given):
+            tracked.append(record.video_id)
+            if len(tracked) == 2:
+                raise KeyboardInterrupt
+            return track_record(record, *given)
+
+        monkeypatch.setattr(evaluation, "track_record", track)
+        code, out, err = run("good", "--predictions-output", tmp_path / "p.jsonl")
+        assert code == 1 and json.loads(out)["num_videos"] == 1 and list(json.loads(out)["left_out"]) == ["b"]
+        goes_on = f"interrupted: 1 of 2 videos are not tracked and left out; go on with --predictions '{tmp_path}"
+        assert goes_on in err
+        code, out, err = run("good", "--predictions", tmp_path / "p.jsonl")
+        assert (code, tracked) == (0, ["a", "b", "b"]) and json.loads(out)["num_videos"] == 2
+        whole = json.loads(run("good")[1])
+        assert whole["tracking"] == json.loads(out)["tracking"] and whole["trajectory"] == json.loads(out)["trajectory"]
+
+    def test_ctrl_c_in_the_first_video_ends_the_command(self, run, monkeypatch):
+        def interrupted(*_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(evaluation, "track_record", interrupted)
+        assert run("good")[0] == 130
+
+    @pytest.mark.parametrize(
+        "lines, message",
+        [
+            (['{"video_id": "a"'], "line 1: not JSON .*damaged"),
+            (["[]"], "p.jsonl', line 1 must be an object with named fields, got list"),
+            (['{"video_id": "a"}'], "p.jsonl', video 'a', line 1: .*num_frames"),
+            ([EMPTY % "a"] * 2, "line 2: video 'a' has two rows"),
+            ([EMPTY % "x", EMPTY % "y"], "holds 2 videos that the annotations do not: x, y"),
+        ],
+    )
+    def test_saved_predictions_that_do_not_fit_are_one_line(self, run, tmp_path, lines, message):
+        (tmp_path / "p.jsonl").write_text("\n".join(lines))
+        code, out, err = run("good", "--predictions", tmp_path / "p.jsonl")
+        assert (code, out) == (2, "") and re.fullmatch(f"semtrack: error: .*{message}.*\n", err)
+
     def test_events_that_the_data_has_no_word_for_do_not_count_but_are_reported(self, run):
         ignored = json.loads(run("good")[1])["ignored_interactions"]
         assert "chase" not in ignored and set(ignored) <= set(INTERACTIONS.values())
@@ -162,8 +204,8 @@ class TestTracking:
 
     def test_rows_fit_their_references(self, world):
         records = [a_record("a"), a_record("b")]
-        evaluation = evaluate_videos(records, world / "videos", new_session)
-        assert [pair.reference.video_id for pair in pair_rows(evaluation.predictions, evaluation.references)] == [
+        found = evaluate_videos(records, world / "videos", new_session)
+        assert [pair.reference.video_id for pair in pair_rows(found.predictions, found.references)] == [
             "a",
             "b",
         ]
@@ -193,9 +235,9 @@ class TestTracking:
     )
     def test_a_video_that_does_not_fit_its_annotations_is_left_out(self, world, name, changes, message):
         records = [a_record(name, **changes), a_record("b")]
-        evaluation = evaluate_videos(records, world / "videos", new_session)
-        assert message in evaluation.left_out[name]
-        assert [row["video_id"] for row in evaluation.predictions] == ["b"]
+        found = evaluate_videos(records, world / "videos", new_session)
+        assert message in found.left_out[name]
+        assert [row["video_id"] for row in found.predictions] == ["b"]
 
 
 class TestVideos:

@@ -74,10 +74,32 @@ def test_a_click_finds_what_it_lies_on(side):
     assert box == pytest.approx((70, 20, side, side), abs=0.8)
 
 
-def test_a_click_is_looked_at_closely_and_then_refined():
+@pytest.mark.parametrize(
+    "side, frame, first_looks",
+    [(34, (90, 120), 1), (12, (90, 120), 2), (12, (180, 240), 3), (12, (24, 30), 1), (4, (24, 30), 1)],
+    ids=["large in the frame", "large in half of it", "small in a large frame", "large in a small one", "all is sharp"],
+)
+def test_a_click_is_looked_at_closer_while_that_shows_more_and_then_refined(side, frame, first_looks):
     model = ColourModel()
-    box_of_click(model, IMAGES, square_frame({(70, 20, 12): RED}), (76, 26))
-    assert model.tracked == [("scene", 1), ("search", 1), ("search", 1)] * 3
+    x, y = frame[1] // 2 - side // 2, frame[0] // 2 - side // 2
+    box_of_click(model, IMAGES, square_frame({(x, y, side): RED}, *frame), (x + side / 2, y + side / 2))
+    assert model.tracked == [("scene", 1)] * first_looks + [("search", 1)] * 2
+
+
+def test_only_where_the_answer_is_large_in_its_window_the_first_look_counts_as_much_as_the_refinements():
+    class Shrinking(ColourModel):
+        """The first look sees the whole thing, the refinements half of it."""
+
+        def track(self, *args, view="search", **kwargs):
+            track = super().track(*args, view=view, **kwargs)
+            if view == "search":
+                track.box_map = track.box_map * torch.tensor([1, 1, 0.5, 0.5])[:, None, None]
+            return track
+
+    for side, expected in ((36, (36 + 18 + 18) / 3), (12, 6)):
+        frame = square_frame({(60 - side // 2, 45 - side // 2, side): RED})
+        _, _, width, height = box_of_click(Shrinking(), IMAGES, frame, (60, 45))
+        assert (width, height) == pytest.approx((expected, expected), rel=0.08)
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 import copy
 
-import numpy as np
 import pytest
 import torch
 from tiny_models import clip_inputs, clip_labels, prompt_inputs, tiny_model
@@ -13,7 +12,6 @@ from modeling_semtrack.meta_learning import (
     MetaEpisode,
     fast_weights,
     inner_loop,
-    split_support,
 )
 from modeling_semtrack.training_clips import SemanticTrainer
 
@@ -205,36 +203,6 @@ def test_lora_needs_an_adapter():
 def test_impossible_settings_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         InnerLoopSettings(**changes)
-
-
-def test_support_and_query_share_no_step_and_both_know_every_class_with_two_steps():
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        classes = [(int(label),) if label < 4 else () for label in rng.integers(0, 5, 12)]
-        support, query = split_support(classes, rng, most=2)
-        assert not set(support) & set(query)
-        for label in {step for step in classes if classes.count(step) >= 2}:
-            assert any(classes[step] == label for step in support)
-            assert any(classes[step] == label for step in query)
-
-
-def test_a_step_with_two_classes_is_in_one_part_only():
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        classes = [tuple(rng.choice(4, rng.integers(0, 3), replace=False)) for _ in range(12)]
-        support, query = split_support(classes, rng, most=2)
-        assert not set(support) & set(query)
-
-
-def test_no_class_has_more_support_steps_than_asked():
-    support, query = split_support([(0,)] * 10 + [()] * 10, np.random.default_rng(0), most=3)
-    assert sum(step < 10 for step in support) <= 3 and sum(step >= 10 for step in support) <= 3
-    assert any(step < 10 for step in query) and any(step >= 10 for step in query)
-
-
-def test_a_class_that_is_seen_once_is_a_query():
-    support, query = split_support([(0,), (1,), (1,)], np.random.default_rng(0), most=5)
-    assert 0 in query and 0 not in support
 
 
 def test_the_prompted_model_needs_no_episode():

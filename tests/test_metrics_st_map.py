@@ -234,3 +234,18 @@ def test_official_mode_refuses_lists_that_the_authors_code_cannot_read():
     with pytest.raises(ValueError, match="relation_sub_category_id lists of equal length .* got 1 and 2"):
         st_map(truth((NEAR, 1, 1, 1)), uneven, "official")
     st_map(truth((NEAR, 1, 1, 1)), uneven, "strict")
+
+
+def test_official_mode_does_not_read_lists_of_images_without_truth():
+    true = truth((NEAR, 1, 1, 1))
+    true["annotations"] = true["annotations"][1:]
+    uneven = predicted(1, NEAR, 0.9, [1], [1]) + predicted(2, FAR, 0.1, [1, 2], [1], frames=[0])
+    assert st_map(true, uneven, "official")["dog"]["TrackMAP"]["AR_all"][0] == 1
+
+
+def test_official_mode_says_when_no_video_that_it_scores_has_annotations():
+    true = truth((NEAR, 1, 1, 1), names=("a/clip", "b/clip"))
+    true["annotations"] = true["annotations"][:FRAMES]
+    with pytest.raises(ValueError, match="the last of the videos with one name .* none of those has an annotation"):
+        st_map(true, [], "official")
+    assert st_map(true, [], "strict")["dog"]["Count"]["GT_Dets"] == FRAMES

@@ -9,7 +9,7 @@ from training_files import a_record
 
 from dataset_script.pairs import LARGEST_GAP
 from dataset_script.records import InteractionRecord, TargetRecord
-from dataset_script.samplers import acting_target, clip, episode, frame_labels, pair, worker_rng
+from dataset_script.samplers import acting_target, clip, episode, frame_labels, pair, split_support, worker_rng
 
 BOX, SPECK = (4.0, 4.0, 20.0, 20.0), (4.0, 4.0, 5.0, 20.0)
 DRAWS = 200
@@ -29,7 +29,7 @@ def draws(function, *arguments, **options):
 SAMPLERS = {
     "pair": lambda record, rng: pair(record, rng),
     "clip": lambda record, rng: clip(record, rng, 5, 2, memory=3),
-    "episode": lambda record, rng: episode(record, rng, 4, 4),
+    "episode": lambda record, rng: episode(record, rng, 4),
 }
 
 
@@ -121,44 +121,60 @@ LONG_TAIL = [("walk", 0, 200), ("wave", 210, 214), ("walk", 230, 300), ("jump", 
 def test_an_episode_has_every_class_on_both_sides_and_no_frame_twice():
     record = a_video({frame: BOX for frame in range(400)}, interactions=LONG_TAIL)
     labels = frame_labels(record, 1)
-    for support, query in draws(episode, record, 8, 12):
-        assert (len(support), len(query)) == (8, 12) and not set(support) & set(query)
+    for support, query in draws(episode, record, 2):
+        assert not set(support) & set(query)
         assert support == sorted(support) and query == sorted(query)
         for side in (support, query):
             shown = {name for frame in side for name in labels[frame] or ("none",)}
             assert shown == {"walk", "wave", "jump", "none"}
+        assert sum("wave" in labels[frame] for frame in support) <= 2
 
 
-def test_an_episode_gives_each_class_the_same_room():
-    record = a_video({frame: BOX for frame in range(400)}, interactions=LONG_TAIL)
-    labels = frame_labels(record, 1)
-    for result in draws(episode, record, 8, 8):
-        assert sum("wave" in labels[frame] for frame in result.support) == 2
-
-
-def test_an_occurrence_is_on_one_side_and_the_only_one_is_cut_with_a_gap():
-    record = a_video({frame: BOX for frame in range(100)}, 100, [("wave", 0, 20), ("wave", 60, 80)])
-    for support, query in draws(episode, record, 8, 8):
-        first = [{frame < 20 for frame in side if frame < 20 or 60 <= frame < 80} for side in (support, query)]
-        assert sorted(first, key=str) == [{False}, {True}]
-    alone = a_video({frame: BOX for frame in range(40)}, 40, [("wave", 0, 40)])
-    for support, query in draws(episode, alone, 8, 8, gap=5):
-        low, high = sorted((support, query))
-        assert max(low) < 15 and min(high) >= 25
-
-
-def test_a_class_of_one_frame_is_for_support():
-    record = a_video({frame: BOX for frame in range(50)}, 50, [("wave", 10, 11)])
-    assert all(10 in support and 10 not in query for support, query in draws(episode, record, 6, 6))
+def test_queries_keep_away_from_support_frames_as_far_as_there_are_others():
+    record = a_video({frame: BOX for frame in range(40)}, 40, [("wave", 0, 40)])
+    apart = [min(abs(a - b) for a in support for b in query) for support, query in draws(episode, record, 1, gap=5)]
+    assert sum(distance > 5 for distance in apart) > 0.8 * DRAWS
+    assert all(len(query) for _, query in draws(episode, record, 1, gap=40))
 
 
 def test_two_frames_make_the_smallest_episode():
     record = a_video({3: BOX, 9: BOX}, 50, [("wave", 3, 4)])
-    assert {tuple(map(tuple, result)) for result in draws(episode, record, 2, 1)} <= {((3, 3), (9,)), ((9, 9), (3,))}
-    with pytest.raises(ValueError, match="track 1 is visible in 1 annotated frames, an episode needs 2"):
-        episode(a_video({3: BOX}), np.random.default_rng(0), 1, 1)
-    with pytest.raises(ValueError, match="support and query must be at least 1, got 0 and 1"):
-        episode(record, np.random.default_rng(0), 0, 1)
+    with pytest.raises(ValueError, match="track 1 is visible in 2 annotated frames, no two of which are of one class"):
+        episode(record, np.random.default_rng(0), 1)
+    record = a_video({3: BOX, 9: BOX}, 50)
+    assert {tuple(map(tuple, result)) for result in draws(episode, record, 2)} == {((3,), (9,)), ((9,), (3,))}
+    with pytest.raises(ValueError, match="most must be at least 1 and gap at least 0, got 0 and 0"):
+        episode(record, np.random.default_rng(0), 0)
+
+
+def test_support_and_query_share_no_step_and_both_know_every_class_with_two_steps():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        classes = [(int(label),) if label < 4 else () for label in rng.integers(0, 5, 12)]
+        support, query = split_support(classes, rng, most=2)
+        assert not set(support) & set(query)
+        for label in {step for step in classes if classes.count(step) >= 2}:
+            assert any(classes[step] == label for step in support)
+            assert any(classes[step] == label for step in query)
+
+
+def test_a_step_with_two_classes_is_in_one_part_only():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        classes = [tuple(rng.choice(4, rng.integers(0, 3), replace=False)) for _ in range(12)]
+        support, query = split_support(classes, rng, most=2)
+        assert not set(support) & set(query)
+
+
+def test_no_class_has_more_support_steps_than_asked():
+    support, query = split_support([(0,)] * 10 + [()] * 10, np.random.default_rng(0), most=3)
+    assert sum(step < 10 for step in support) <= 3 and sum(step >= 10 for step in support) <= 3
+    assert any(step < 10 for step in query) and any(step >= 10 for step in query)
+
+
+def test_a_class_that_is_seen_once_is_a_query():
+    support, query = split_support([(0,), (1,), (1,)], np.random.default_rng(0), most=5)
+    assert 0 in query and 0 not in support
 
 
 def test_labels_are_what_is_known_of_the_frames_that_show_the_target():
@@ -170,7 +186,7 @@ def test_labels_are_what_is_known_of_the_frames_that_show_the_target():
 
 def test_what_a_tracking_set_does_not_annotate_makes_no_episode():
     record = a_record(interactions=None, source="got10k")
-    for draw in (lambda: episode(record, np.random.default_rng(0), 1, 1, target=1), lambda: frame_labels(record, 1)):
+    for draw in (lambda: episode(record, np.random.default_rng(0), 1, target=1), lambda: frame_labels(record, 1)):
         with pytest.raises(ValueError, match="video 'one': 'got10k' does not annotate interactions"):
             draw()
     with pytest.raises(ValueError, match="video 'one' has no targets with annotated interactions"):

@@ -123,7 +123,8 @@ def test_ground_truth_without_rows_or_without_frames_is_an_error(tmp_path):
 
 
 def test_a_folder_without_sequences_or_no_folder_is_an_error(tmp_path):
-    with pytest.raises(SequenceError, match="no sequences found in"):
+    (tmp_path / "holiday.txt").touch()
+    with pytest.raises(SequenceError, match=r"no sequences found in .*groundtruth\*.txt, found holiday.txt"):
         read_sequences(tmp_path)
     with pytest.raises(SequenceError, match="must be a folder, got '.*missing'"):
         read_sequences(tmp_path / "missing")

@@ -182,7 +182,9 @@ def test_a_folder_holds_a_file_per_split(tmp_path, place):
     folder.mkdir(exist_ok=True)
     for name, video in (("train", "a"), ("semtrack_val", "b"), ("test", "c")):
         write_semtrack([make_video(video, metadata={})], folder / f"{name}.json")
-    assert [record.video_id for record in read_semtrack_folder(tmp_path)] == ["b", "c", "a"]
+    records = list(read_semtrack_folder(tmp_path))
+    assert [record.video_id for record in records] == ["b", "c", "a"]
+    assert [record.metadata["split"] for record in records] == ["validation", "test", "train"]
     assert [record.video_id for record in read_semtrack_folder(tmp_path, "validation")] == ["b"]
     assert [record.video_id for record in read_semtrack_folder(tmp_path, "train")] == ["a"]
     with pytest.raises(ValueError, match="split must be one of train, validation, test"):
@@ -220,6 +222,36 @@ def test_a_broken_video_is_named_and_can_be_passed_over(tmp_path):
     assert "ends at frame 500 of 12 frames" in broken[1].why
 
 
+@pytest.mark.parametrize(
+    ("name", "field", "junk", "message"),
+    [
+        ("annotations", "bbox", {"x": 1}, "box must be finite .* got {'x': 1}"),
+        ("annotations", "bbox", 5, "box must be finite .* got 5"),
+        ("annotations", "track_id", [], "a value of another kind than the layout has: unhashable"),
+        ("videos", "num_frames", "many", "a value of another kind than the layout has: "),
+        ("events", "start_frame", None, "a value of another kind than the layout has: "),
+    ],
+)
+def test_a_value_of_another_kind_is_the_videos_error_and_can_be_passed_over(tmp_path, name, field, junk, message):
+    write_semtrack([make_video("a"), make_video("b")], tmp_path / "train.json")
+    data = json.loads((tmp_path / "train.json").read_text())
+    data[name][0][field] = junk
+    rewritten(tmp_path / "train.json", **data)
+    with pytest.raises(SourceError, match=f"train.json', video 'a': .*{message}"):
+        list(read_semtrack_folder(tmp_path))
+    broken = []
+    assert [record.video_id for record in read_semtrack_folder(tmp_path, broken=broken)] == ["b"] and len(broken) == 1
+
+
+def test_an_id_of_another_kind_is_an_error_of_the_file(tmp_path):
+    write_semtrack([make_video("a")], tmp_path / "train.json")
+    data = json.loads((tmp_path / "train.json").read_text())
+    for name, field, message in (("categories", "id", "an id that is none"), ("events", "video_id", r"byte \d+")):
+        rewritten(tmp_path / "train.json", **data | {name: [data[name][0] | {field: []}, *data[name][1:]]})
+        with pytest.raises(SourceError, match=message):
+            list(read_semtrack_folder(tmp_path))
+
+
 def test_a_row_of_no_video_is_an_error_of_the_file(tmp_path):
     write_semtrack([make_video("a")], tmp_path / "train.json")
     data = json.loads((tmp_path / "train.json").read_text())
@@ -229,7 +261,7 @@ def test_a_row_of_no_video_is_an_error_of_the_file(tmp_path):
         list(read_semtrack_folder(tmp_path))
     del data["tracks"][0]["video_id"]
     rewritten(tmp_path / "train.json", **data)
-    with pytest.raises(SourceError, match=r"byte \d+: expected an object with 'video_id' in 'tracks', got"):
+    with pytest.raises(SourceError, match=r"byte \d+: expected an object with 'video_id', a number or a name, in 'tr"):
         list(read_semtrack_folder(tmp_path))
 
 

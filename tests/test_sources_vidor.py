@@ -145,6 +145,8 @@ def test_a_broken_relation_is_reported_and_skipped_alone(small, changes, why):
     ({"trajectories": [[{"tid": 9, "bbox": {}}], [], []]}, "trajectories[0]: tid 9 points nowhere"),
     ({"trajectories": [[], [{"tid": 0, "bbox": {"xmin": 1}}], []]}, "trajectories[1]: misses 'ymin'"),
     ({"trajectories": [[], []]}, "expected trajectories for 3 frames, got 2"),
+    ({"trajectories": [None, [], []]}, "trajectories[0]: expected a list of boxes, got None"),
+    ({"video_path": 2.5}, "expected 'video_path' to be str, got 2.5"),
     ({"subject/objects": None}, "expected 'subject/objects' to be list, got None"),
     ({"width": 0}, "1.json': video '1': width, height, num_frames and fps must be positive"),
 ])  # fmt: skip

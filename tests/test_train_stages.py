@@ -1,109 +1,22 @@
-"""The stages and options of train.py: what each trains, what stays bit by bit, what is written, and what is refused."""
-
-import json
-from types import SimpleNamespace
+"""The stages and options of train.py: what each trains, what stays bit by bit, and what is written."""
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_models import tiny_model, tiny_processor
-from training_files import a_record, moving, training_in_process, write_annotated, write_sequence
+from tiny_models import tiny_model
+from training_files import save
 
 pytest.importorskip("accelerate", reason="training needs the extra 'train'")
 
 import train
-from dataset_script.records import InteractionRecord
 from modeling_semtrack import SemTrackModel
 from modeling_semtrack.checkpoint import load_checkpoint
 from modeling_semtrack.long_tail import InteractionLoss
 
+pytest_plugins = ["stage_runs"]
+
 HEAD, READOUT = "semantic_head.", "semantic_head.readout."
 CLASSIFIER = f"{READOUT}interaction_classifier."
-SHORT = {
-    "learning_rate": 1e-2,
-    "workers": 0,
-    "log_every": 1,
-    "steps": 2,
-    "batch_size": 2,
-    "mixed_precision": "no",
-    "schedule": "constant",
-    "warmup": 0.0,
-}
-
-
-def validation(**changes):
-    return a_record("validation", metadata={"split": "validation"}, **changes)
-
-
-def save(model, folder):
-    model.save_pretrained(folder)
-    tiny_processor().save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    """A folder of videos and sequences, and models that know what they show."""
-    folder = tmp_path_factory.mktemp("files")
-    often = [InteractionRecord(1, "push", 2, start, start + 4) for start in (0, 6, 12)]
-    second = a_record("second", frames=17, interactions=[*often, InteractionRecord(1, "wave", None, 8, 16)])
-    write_annotated(folder / "videos", a_record("first"), second, validation())
-    write_sequence(folder / "sequences" / "walk", moving(4))
-    write_sequence(folder / "sequences" / "run", moving(3))
-    (folder / "exclude.txt").write_text("run\n")
-    torch.manual_seed(0)
-    labels = {"id2interaction": {0: "push", 1: "wave"}, "id2object": {0: "ball"}}
-    small = {"num_hidden_layers": 1, "num_semantic_layers": 1}
-    for stem in ("patch", "resnet"):
-        save(tiny_model(stem, **labels, **small), folder / stem)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def features(files):
-    """Where runs of the first test leave the features for the others."""
-    return files / "features.pt"
-
-
-@pytest.fixture
-def semantic(files, features):
-    """Arguments of a run on the videos' features that goes on with the model's head."""
-    return described(files) | {"stage": "semantic", "keep_head": True, "features": features}
-
-
-@pytest.fixture
-def meta(semantic):
-    return semantic | {"stage": "meta", "inner_steps": 2, "inner_rate": 0.05}
-
-
-@pytest.fixture
-def joint(files):
-    return described(files) | {"stage": "joint", "keep_head": True, "clip_steps": 3}
-
-
-@pytest.fixture
-def tracking(files):
-    names = {"sequences": files / "sequences", "exclude": files / "exclude.txt"}
-    return SHORT | names | {"stage": "tracking", "model": files / "patch"}
-
-
-def described(files):
-    annotated = {"annotations": files / "videos" / "annotations.json", "videos": files / "videos"}
-    return SHORT | annotated | {"model": files / "patch", "clip_steps": 5}
-
-
-@pytest.fixture
-def run(tmp_path):
-    """Runs train.main and gives the saved weights, the log and the folder."""
-    with training_in_process() as call:
-
-        def run(name="run", **arguments):
-            call(tmp_path / name, **arguments)
-            rows = [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
-            weights = load_file(tmp_path / name / "model" / "model.safetensors")
-            return SimpleNamespace(weights=weights, log=rows, folder=tmp_path / name)
-
-        yield run
 
 
 def before(files, stem="patch"):
@@ -114,13 +27,6 @@ def changed(weights, others):
     """Names of the weights that differ; both must have the same ones."""
     assert weights.keys() == others.keys()
     return {name for name in weights if not torch.equal(weights[name], others[name])}
-
-
-def refused(run, message, **arguments):
-    """The run ends with one line that says so, and leaves no folder."""
-    with pytest.raises(SystemExit, match=message) as error:
-        run("refused", **arguments)
-    assert "\n" not in str(error.value)
 
 
 # Stages
@@ -361,127 +267,3 @@ def test_a_stopped_run_resumes_as_if_it_had_never_stopped(run, request, monkeypa
     assert not (tmp_path / "stopped" / "model").exists()
     resumed = run("stopped", **arguments, resume=True)
     assert not changed(resumed.weights, whole) and [row["step"] for row in resumed.log] == [1, 2, 3, 4]
-
-
-# What is refused, before the first step
-
-
-def annotated(folder, *records):
-    """Arguments that name the videos of records."""
-    return {"annotations": write_annotated(folder, *records), "videos": folder, "features": folder / "features.pt"}
-
-
-def test_videos_without_support_and_query_are_refused_before_their_features_are_computed(run, meta, tmp_path):
-    once = [InteractionRecord(1, "push", 2, 4, 6), InteractionRecord(1, "wave", None, 12, 14)]
-    videos = annotated(tmp_path / "short", a_record(interactions=once))
-    refused(run, "no video has two labelled steps of one interaction", **meta | videos)
-    assert not videos["features"].exists()
-
-
-@pytest.mark.parametrize("stage", ["semantic", "meta", "joint"])
-def test_one_interaction_alone_is_refused(run, request, tmp_path, stage):
-    videos = annotated(tmp_path / "one", a_record(interactions=[InteractionRecord(1, "push", 2, 4, 12)]))
-    refused(run, "two interactions or more.*got push", **request.getfixturevalue(stage) | videos | {"keep_head": False})
-
-
-@pytest.mark.parametrize("keep_head", [True, False])
-def test_an_empty_split_is_refused(run, semantic, tmp_path, keep_head):
-    videos = annotated(tmp_path / "empty", validation())
-    refused(run, "no training video is in .*annotations.json", **semantic | videos | {"keep_head": keep_head})
-
-
-@pytest.mark.parametrize("stage", ["tracking", "semantic", "meta", "joint"])
-def test_nothing_held_out_is_refused_where_scores_are_asked_for(run, request, tmp_path, stage):
-    arguments = request.getfixturevalue(stage) | {"evaluate_every": 1}
-    if stage == "tracking":
-        arguments.pop("exclude")
-    else:
-        arguments |= annotated(tmp_path / "training", a_record())
-    refused(run, "evaluate_every needs held-out", **arguments)
-
-
-@pytest.mark.parametrize("stage", ["semantic", "meta", "joint"])
-def test_labels_that_a_kept_head_does_not_know_are_refused(run, request, tmp_path, stage):
-    videos = annotated(tmp_path / "new", a_record(interactions=[InteractionRecord(1, "juggle", 2, 4, 12)]))
-    refused(run, "training videos show interactions .*no class for: juggle", **request.getfixturevalue(stage) | videos)
-
-
-def test_objects_that_a_kept_head_does_not_know_are_refused(run, semantic, tmp_path):
-    videos = annotated(tmp_path / "new", a_record(interactions=[InteractionRecord(1, "push", 3, 4, 12)]))
-    refused(run, "training videos show objects .*no class for: dog", **semantic | videos)
-
-
-def test_held_out_labels_that_no_training_video_shows_are_refused(run, joint, tmp_path):
-    held_out = validation(interactions=[InteractionRecord(1, "juggle", 2, 4, 12)])
-    videos = annotated(tmp_path / "new", a_record(), held_out) | {"keep_head": False, "evaluate_every": 1}
-    videos.pop("features")
-    refused(run, "held-out videos show interactions .*no class for: juggle", **joint | videos)
-
-
-@pytest.mark.parametrize("keep_head", [True, False])
-def test_a_checkpoint_of_another_shape_is_refused(run, files, semantic, tmp_path, keep_head):
-    save(SemTrackModel.from_pretrained(files / "patch"), tmp_path / "odd")
-    config = json.loads((tmp_path / "odd" / "config.json").read_text())
-    (tmp_path / "odd" / "config.json").write_text(json.dumps(config | {"intermediate_size": 48}))
-    refused(run, "do not match its config.json", **semantic | {"model": tmp_path / "odd", "keep_head": keep_head})
-
-
-def test_a_new_head_does_not_change_the_tracker(run, semantic, tmp_path):
-    (tmp_path / "fields.json").write_text('{"hidden_size": 64}')
-    changes = {"keep_head": False, "model_config": tmp_path / "fields.json"}
-    refused(run, "model_config changes '.*', which is trained already", **semantic | changes)
-
-
-def test_features_of_another_network_are_refused(run, semantic, tmp_path, files):
-    """Of another width, or only of other weights."""
-    run("first", **semantic | {"features": tmp_path / "features.pt"})
-    labels = {"id2interaction": {0: "push", 1: "wave"}, "id2object": {0: "ball"}}
-    for width in (32, 64):
-        other = save(tiny_model(hidden_size=width, **labels), tmp_path / str(width))
-        arguments = semantic | {"features": tmp_path / "features.pt", "model": other}
-        refused(run, "features.pt' are of another model or other labels", **arguments)
-
-
-def test_kept_features_of_videos_that_are_now_held_out_are_refused(run, semantic, tmp_path):
-    """Else the run would learn from what it is judged by."""
-    run("first", **semantic)
-    (tmp_path / "exclude.txt").write_text("second\n")
-    refused(
-        run,
-        "hold '.*second.mp4', which this run leaves out",
-        **semantic,
-        exclude_videos=tmp_path / "exclude.txt",
-    )
-
-
-def test_a_folder_of_another_configuration_is_not_resumed(run, semantic):
-    run("refused", **semantic)
-    refused(run, "started with other arguments: learning_rate", **semantic | {"learning_rate": 1e-3, "resume": True})
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"interaction_loss": "hinge"}, "interaction_loss must be one of .*, got 'hinge'"),
-        (
-            {"stage": "joint", "interaction_loss": "focal"},
-            "interaction_loss belongs to the semantic",
-        ),
-        ({"stage": "meta", "fast": "all"}, "fast must be one of"),
-        ({"stage": "meta", "algorithm": "reptile", "learn_rates": True}, "reptile needs"),
-        ({"stage": "meta", "fast": "lora"}, "need --lora_rank"),
-        ({"stage": "meta", "mixed_precision": "fp16"}, "fp16 underflows; use bf16"),
-        (
-            {"stage": "meta", "fast": "semantic", "activation_checkpointing": True},
-            "wrong gradients for fast",
-        ),
-        ({"retrain": "tau"}, "retrain must be one of None, crt, lws"),
-        ({"retrain": "crt", "keep_head": False}, "retrain is a second stage"),
-        ({"batch_size": 0}, "batch_size must be 1 or more, got 0"),
-        ({"log_every": 0}, "log_every must be 1 or more, got 0"),
-        ({"ema": 1.0}, "ema is a decay"),
-        ({"model": "nowhere"}, "'nowhere' is not a folder"),
-    ],
-)
-def test_arguments_that_do_not_fit_together_are_refused(run, semantic, changes, message):
-    refused(run, message, **semantic | changes)

@@ -7,7 +7,7 @@ from unittest import mock
 
 import numpy as np
 from PIL import Image
-from tiny_models import noise_frame
+from tiny_models import noise_frame, tiny_processor
 
 from dataset_script.records import InteractionRecord, TargetRecord, VideoRecord
 from dataset_script.sources.otb import read_sequences
@@ -146,3 +146,15 @@ def training_in_process():
     with mock.patch.dict(os.environ, kept | {"ACCELERATE_USE_CPU": "true"}, clear=True):
         yield call
         forget()
+
+
+def validation(**changes):
+    """The record of a held-out video."""
+    return a_record("validation", metadata={"split": "validation"}, **changes)
+
+
+def save(model, folder):
+    """A checkpoint of a tiny model; the folder."""
+    model.save_pretrained(folder)
+    tiny_processor().save_pretrained(folder)
+    return folder

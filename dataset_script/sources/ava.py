@@ -39,8 +39,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dataset_script.records import InteractionRecord, TargetRecord, VideoRecord
-from modeling_semtrack.trajectory import Box
+from dataset_script.records import Box, InteractionRecord, TargetRecord, VideoRecord
 
 from .frames import FrameInfo, probe
 from .reading import (

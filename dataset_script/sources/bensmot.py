@@ -28,8 +28,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from dataset_script.records import InteractionRecord, TargetRecord, VideoRecord
-from modeling_semtrack.trajectory import Box
+from dataset_script.records import Box, InteractionRecord, TargetRecord, VideoRecord
 
 from .frames import list_images, probe
 from .reading import (

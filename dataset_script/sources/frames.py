@@ -9,7 +9,7 @@ from typing import NamedTuple
 import av
 from PIL import Image, UnidentifiedImageError
 
-from modeling_semtrack.video import VideoReader
+from dataset_script import media
 
 from .reading import SourceError, contents, expect_folder
 
@@ -49,7 +49,7 @@ def probe(frames: Path) -> FrameInfo:
     """
     if not frames.is_file():
         return _probe_folder(expect_folder(frames, "frames (.jpg, .png)"))
-    with VideoReader(frames) as reader:
+    with media.VideoReader(frames) as reader:
         return FrameInfo(reader.width, reader.height, _count_packets(frames), reader.fps)
 
 

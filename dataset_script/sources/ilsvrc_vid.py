@@ -25,8 +25,7 @@ from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
-from dataset_script.records import TargetRecord, VideoRecord
-from modeling_semtrack.trajectory import Box
+from dataset_script.records import Box, TargetRecord, VideoRecord
 
 from .reading import Broken, SourceError, contents, find_splits, listed, read_each
 

@@ -23,8 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dataset_script.records import TargetRecord, VideoRecord
-from modeling_semtrack.trajectory import Box
+from dataset_script.records import Box, TargetRecord, VideoRecord
 
 from .reading import (
     Broken,

@@ -20,7 +20,7 @@ import numpy as np
 from dataset_script.records import VideoRecord
 
 from .frames import IMAGE_SUFFIXES, VIDEO_SUFFIXES, list_images
-from .reading import Broken, pick_splits, read_each
+from .reading import Broken, contents, pick_splits, read_each
 from .sequences import sequence_record
 
 __all__ = ["IMAGE_SUFFIXES", "BoxSequence", "SequenceError", "list_images", "read_boxes", "read_otb", "read_sequences"]
@@ -106,7 +106,10 @@ def _sequence_folders(directory: Path) -> list[Path]:
         return [directory]
     folders = sorted(path for path in directory.iterdir() if path.is_dir() and _looks_like_sequence(path))
     if not folders:
-        raise SequenceError(f"no sequences found in '{directory}': expected folders with frames and a groundtruth*.txt")
+        raise SequenceError(
+            f"no sequences found in '{directory}': expected folders with frames and a groundtruth*.txt, "
+            f"found {contents(directory)}"
+        )
     return folders
 
 

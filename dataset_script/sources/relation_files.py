@@ -16,9 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dataset_script.records import InteractionRecord, TargetRecord, VideoRecord
-from modeling_semtrack.files import atomic_path
-from modeling_semtrack.trajectory import Box
+from dataset_script import media
+from dataset_script.records import Box, InteractionRecord, TargetRecord, VideoRecord
 
 from .reading import Broken, SourceError, listed, read_each, read_json, value
 
@@ -60,7 +59,7 @@ def read_relation_file(path: Path, source: str, split: str, broken: list[Broken]
     boxes, manual = _boxes(data, path, frames, categories)
     return VideoRecord(
         video_id=video_id,
-        file_name=data.get("video_path", f"{video_id}.mp4"),
+        file_name=value({"video_path": f"{video_id}.mp4", **data}, "video_path", str, path),
         width=value(data, "width", int, path),
         height=value(data, "height", int, path),
         fps=float(value(data, "fps", float, path)),
@@ -83,6 +82,8 @@ def _boxes(data: Mapping[str, Any], path: Path, frames: int,
         raise SourceError(path, f"expected trajectories for {frames} frames, got {len(trajectories)}")
     for frame, rows in enumerate(trajectories):
         where = f"'{path}', trajectories[{frame}]"
+        if not isinstance(rows, list):
+            raise SourceError(where, f"expected a list of boxes, got {rows!r:.80}")
         for row in rows:
             tid = _known(value(row, "tid", int, where), categories, where)
             if frame in boxes[tid]:
@@ -155,7 +156,7 @@ def write_relation_file(record: VideoRecord, path: str | Path) -> None:
         ],
         "relation_instances": [_relation(event, record.video_id) for event in record.interactions],
     }
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with media.atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         json.dump(data, file, ensure_ascii=False, separators=(",", ":"))
 
 

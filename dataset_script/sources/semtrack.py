@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_script.records import InteractionRecord, TargetRecord, VideoRecord
+from dataset_script.splits import PUBLISHED_NAMES, SPLITS
 
 from .json_lists import ByVideo, scan_lists
 from .reading import Broken, SourceError, contents, expect_folder, pick_splits, read_each, tolerating
@@ -33,7 +34,6 @@ from .semtrack_writer import NONE, REQUIRED_LISTS, UNNAMED, write_semtrack
 __all__ = ["read_semtrack", "read_semtrack_folder", "write_semtrack"]
 
 SOURCE = "semtrack"
-SPLITS = ("train", "validation", "test")
 SHARED_LISTS = ("videos", "categories", "interactions")
 VIDEO_LISTS = ("images", "tracks", "annotations", "events")
 
@@ -46,8 +46,8 @@ def read_semtrack_folder(data_dir: str | Path, split: str | None = None, broken:
 
     Args:
         data_dir: The annotation file, or the folder with one per split (see above).
-        split: ``"train"``, ``"validation"`` or ``"test"``, or None for all. In a file whose name tells no
-            split, a video belongs to the one that its ``metadata["split"]`` names.
+        split: ``"train"``, ``"validation"`` or ``"test"``, or None for all. A video belongs to the one that its
+            file's name tells, which it notes as ``metadata["split"]``, or else to the one it notes itself.
         broken: None to raise at the first broken file or video, or the list that collects them.
         fps: Frame rate of the videos that do not name their own.
 
@@ -59,12 +59,14 @@ def read_semtrack_folder(data_dir: str | Path, split: str | None = None, broken:
         ValueError: If ``split`` is none of the names.
     """
     pick_splits(split, dict.fromkeys(SPLITS))
-    for path in _annotation_files(Path(data_dir)):
+    for path in annotation_files(Path(data_dir)):
         named = _split_of(path)
         if split is not None and named not in (None, split):
             continue
         for record in _stream(path, fps, broken):
-            if split is None or named == split or record.metadata.get("split") == split:
+            if named is not None:
+                record.metadata = record.metadata | {"split": named}
+            if split in (None, record.metadata.get("split")):
                 yield record
 
 
@@ -92,7 +94,12 @@ def read_semtrack(annotation_path: str | Path, fps: float | None = None) -> list
     return list(_stream(path, fps, None))
 
 
-def _annotation_files(data: Path) -> list[Path]:
+def annotation_files(data: Path) -> list[Path]:
+    """The annotation file itself, or those of a folder, sorted.
+
+    Raises:
+        SourceError: If there is none.
+    """
     if data.is_file():
         return [data]
     what = "SemTrack annotations (train.json, validation.json, test.json)"
@@ -106,8 +113,7 @@ def _annotation_files(data: Path) -> list[Path]:
 
 def _split_of(path: Path) -> str | None:
     """The split that a file's name tells."""
-    found = re.search(r"(?:^|[^a-z])(train|val|validation|test)$", path.stem.lower())
-    return {"val": "validation"}.get(found[1], found[1]) if found else None
+    return PUBLISHED_NAMES.get(re.split(r"[^a-z]+", path.stem.lower())[-1])
 
 
 def _stream(path: Path, fps: float | None, broken: list[Broken] | None) -> Iterator[VideoRecord]:
@@ -138,6 +144,8 @@ class _Reader:
             self._check_videos({video["id"] for video in self.videos})
         except KeyError as error:
             raise SourceError(path, f"a video, category or interaction misses the field {error}") from error
+        except TypeError as error:
+            raise SourceError(path, f"a video, category or interaction has an id that is none ({error})") from error
 
     def _index(self) -> set[str]:
         """Notes where everything lies; gives the names of the lists."""
@@ -145,10 +153,11 @@ class _Reader:
         for name, value, begin, end in scan_lists(self.path, found):
             if name not in self.lists:
                 continue
-            if not isinstance(value, dict) or (name in VIDEO_LISTS and "video_id" not in value):
-                kind = "an object" if name in SHARED_LISTS else "an object with 'video_id'"
+            owner = value.get("video_id") if isinstance(value, dict) and name in VIDEO_LISTS else None
+            if not isinstance(value, dict) or (name in VIDEO_LISTS and not isinstance(owner, int | str)):
+                kind = "an object" if name in SHARED_LISTS else "an object with 'video_id', a number or a name,"
                 raise SourceError(f"'{self.path}', byte {begin}", f"expected {kind} in '{name}', got {value!r:.80}")
-            self.lists[name].add(value["video_id"] if name in VIDEO_LISTS else None, begin, end)
+            self.lists[name].add(owner, begin, end)
         return found
 
     def _check_videos(self, known: set[Any]) -> None:
@@ -165,6 +174,9 @@ class _Reader:
         except KeyError as error:
             place = f"'{self.path}', video {_name(video)}"
             raise SourceError(place, f"refers to an id or field that it does not hold: {error}") from error
+        except (TypeError, AttributeError) as error:  # of JSON values that are no numbers, names or lists
+            place = f"'{self.path}', video {_name(video)}"
+            raise SourceError(place, f"holds a value of another kind than the layout has: {error}") from error
 
 
 class _VideoReader:

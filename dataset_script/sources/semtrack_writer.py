@@ -10,8 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
+from dataset_script import media
 from dataset_script.records import InteractionRecord, TargetRecord, VideoRecord
-from modeling_semtrack.files import atomic_path
 
 NONE = -1  # the interaction id for "no interaction"
 UNNAMED = "unknown"  # the category of a track without a class name
@@ -39,7 +39,7 @@ def write_semtrack(records: Iterable[VideoRecord], path: str | Path, *, categori
         writer = _Writer(categories, interactions, cleanup)
         for record in records:
             writer.add(record)
-        with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        with media.atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
             writer.write_to(file, {"description": description, "version": "1.0"})
 
 

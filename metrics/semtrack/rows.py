@@ -24,6 +24,7 @@ Predictions and references have the same structure, so that both fit one schema 
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 NO_TRACK = -1
+LARGEST = 2**53  # of frame numbers
 
 
 class Tube(NamedTuple):
@@ -149,12 +151,12 @@ def read_row(row: Mapping[str, Any], name: str = "row", interactions: Collection
     fps = _number(row, "fps", where)
     if num_frames < 1 or fps <= 0:
         raise ValueError(f"{where}: num_frames and fps must be positive, got {num_frames} and {fps}")
-    tracks = [_read_track(t, num_frames, f"{where}.tracks[{i}]") for i, t in enumerate(_field(row, "tracks", where))]
+    tracks = [_read_track(t, num_frames, f"{where}.tracks[{i}]") for i, t in enumerate(_list(row, "tracks", where))]
     ids = [track.track_id for track in tracks]
     if len(set(ids)) != len(ids):
         twice = next(i for i in ids if ids.count(i) > 1)
         raise ValueError(f"{where}.tracks: track_id must be unique, got {twice} more than once")
-    events = [_read_event(e, num_frames, f"{where}.events[{i}]") for i, e in enumerate(_field(row, "events", where))]
+    events = [_read_event(e, num_frames, f"{where}.events[{i}]") for i, e in enumerate(_list(row, "events", where))]
     for index, event in enumerate(events):
         _check_names(event, set(ids), interactions, f"{where}.events[{index}]")
     return VideoRow(video_id, num_frames, fps, tuple(tracks), tuple(events))
@@ -236,7 +238,11 @@ def _check_fits(prediction: VideoRow, reference: VideoRow) -> None:
 
 def _read_track(track: Mapping[str, Any], num_frames: int, where: str) -> Track:
     frames, boxes = _frames_and_boxes(track, "frames", "boxes", (0, num_frames), where)
-    scores = np.asarray(_field(track, "scores", where), dtype=np.float64)
+    scores = _list(track, "scores", where)
+    try:
+        scores = np.asarray(scores, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{where}.scores must be numbers, got {list(scores)[:3]}") from None
     if scores.shape != frames.shape:
         raise ValueError(f"{where}: one score per frame is needed, got {len(scores)} scores for {len(frames)} frames")
     _check_rows(np.isfinite(scores), scores, f"{where}.scores", "must be finite")
@@ -295,14 +301,15 @@ def _frames_and_boxes(
     owner: Mapping[str, Any], frames_name: str, boxes_name: str, limits: tuple[int, int], where: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """int64 ``[N]`` ascending inside the half-open `limits`, and float64 ``[N, 4]`` finite, sizes >= 0."""
-    frames = np.asarray(_field(owner, frames_name, where))
-    boxes = _field(owner, boxes_name, where)
+    frames, boxes = _list(owner, frames_name, where), _list(owner, boxes_name, where)
     if len(frames) != len(boxes):
         raise ValueError(f"{where}: one box per frame is needed, got {len(boxes)} boxes for {len(frames)} frames")
     if not len(frames):
         return np.zeros(0, np.int64), np.zeros((0, 4))
-    if frames.ndim != 1 or frames.dtype.kind not in "iu":
-        raise ValueError(f"{where}.{frames_name} must be whole numbers, got {frames.tolist()[:3]}")
+    whole = all(isinstance(frame, (int, np.integer)) and not isinstance(frame, bool) for frame in frames)
+    if not whole or max(map(abs, frames)) > LARGEST:
+        raise ValueError(f"{where}.{frames_name} must be whole numbers, got {list(frames)[:3]}")
+    frames = np.asarray(frames, dtype=np.int64)
     in_order = np.concatenate([[True], np.diff(frames) > 0])
     _check_rows(in_order, frames, f"{where}.{frames_name}", "must ascend, each frame once")
     inside = (frames >= limits[0]) & (frames < limits[1])
@@ -310,7 +317,7 @@ def _frames_and_boxes(
     boxes = _as_boxes(boxes, f"{where}.{boxes_name}")
     _check_rows(np.isfinite(boxes).all(axis=1), boxes, f"{where}.{boxes_name}", "must be finite")
     _check_rows((boxes[:, 2:] >= 0).all(axis=1), boxes, f"{where}.{boxes_name}", "must have width, height >= 0")
-    return frames.astype(np.int64), boxes
+    return frames, boxes
 
 
 def _as_boxes(boxes: Sequence, where: str) -> np.ndarray:
@@ -319,9 +326,16 @@ def _as_boxes(boxes: Sequence, where: str) -> np.ndarray:
     except (TypeError, ValueError):
         array = np.empty(0)
     if array.ndim != 2 or array.shape[1] != 4:
-        wrong = next((box for box in boxes if np.shape(box) != (4,)), boxes)
-        raise ValueError(f"{where} must be numbers [x, y, w, h], got {wrong!r}")
+        number, wrong = next((n, box) for n, box in enumerate(boxes) if not _is_four_numbers(box))
+        raise ValueError(f"{where}[{number}] must be numbers [x, y, w, h], got {wrong!r}")
     return array
+
+
+def _is_four_numbers(box: Any) -> bool:
+    try:
+        return np.asarray(box, dtype=np.float64).shape == (4,)
+    except (TypeError, ValueError):
+        return False
 
 
 def _check_rows(valid: np.ndarray, values: np.ndarray, where: str, expected: str) -> None:
@@ -331,9 +345,18 @@ def _check_rows(valid: np.ndarray, values: np.ndarray, where: str, expected: str
 
 
 def _field(owner: Mapping[str, Any], name: str, where: str) -> Any:
+    if not isinstance(owner, Mapping):
+        raise ValueError(f"{where} must be an object with named fields, got {type(owner).__name__}")
     if name not in owner or owner[name] is None:
         raise ValueError(f"{where}: the field '{name}' is missing")
     return owner[name]
+
+
+def _list(owner: Mapping[str, Any], name: str, where: str) -> Sequence[Any] | np.ndarray:
+    value = _field(owner, name, where)
+    if isinstance(value, str) or not isinstance(value, (Sequence, np.ndarray)):
+        raise ValueError(f"{where}.{name} must be a list, got {value!r}")
+    return value
 
 
 def _integer(owner: Mapping[str, Any], name: str, where: str) -> int:
@@ -346,7 +369,7 @@ def _integer(owner: Mapping[str, Any], name: str, where: str) -> int:
 
 def _number(owner: Mapping[str, Any], name: str, where: str) -> float:
     value = _field(owner, name, where)
-    if not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
+    if not isinstance(value, (int, float, np.number)) or not math.isfinite(value):
         raise ValueError(f"{where}.{name} must be a finite number, got {value!r}")
     return float(value)
 

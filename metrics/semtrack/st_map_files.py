@@ -12,6 +12,8 @@ from typing import Any
 
 from .st_map_rows import BoxTable, BoxTableBuilder
 
+IMAGE_FIELDS = ("id", "video_id", "frame_index")  # which are read
+
 
 def read_truth(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The lists of a truth; ``annotations`` is a :class:`BoxTable`.
@@ -46,10 +48,12 @@ def _read(path: str | os.PathLike[str], predicted: bool) -> tuple[Any, BoxTable]
     builder = BoxTableBuilder(predicted)
 
     def take(row: dict[str, Any]) -> dict[str, Any] | None:
-        if "image_id" not in row and "bbox" not in row:
-            return row
-        builder.add(row)
-        return None
+        if "image_id" in row or "bbox" in row:
+            builder.add(row)
+            return None
+        if "frame_index" in row:  # an image, of which there are nearly as many
+            return {field: row[field] for field in IMAGE_FIELDS if field in row}
+        return row
 
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8-sig"), object_hook=take)
