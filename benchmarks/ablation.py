@@ -29,15 +29,12 @@ import train
 from modeling_semtrack.checkpoint import BUNDLED, load_checkpoint
 from modeling_semtrack.files import atomic_path
 from modeling_semtrack.meta_learning import Episode
-from modeling_semtrack.training_arguments import TrainArguments
 from modeling_semtrack.training_clips import SemanticTrainer
-from modeling_semtrack.training_stages import cached_clips
 
 from .ablation_grid import EVERY_RUN, HEAD, VARIANTS, Variant
 from .ablation_scores import NO_LABELS, best_threshold, judge, new_episodes, scores
 from .ablation_table import aggregate, write_report
 from .ablation_world import (
-    APART,
     SHARED,
     TRACKER_DTYPE,
     World,
@@ -91,17 +88,10 @@ def main() -> None:
 
 
 def prepare(world: World) -> None:
-    """Videos, models, tracks and training features."""
+    """Videos, models and tracks; features are computed by the first run that needs them."""
     make_videos(world)
     make_models(world, HEAD)
     tracks(world, "test")
-    for source in (SHARED, APART):
-        cached_clips(train_arguments(world, source), *load_checkpoint(world.model(source)), world.read("train"))
-
-
-def train_arguments(world: World, source: str) -> TrainArguments:
-    """On which the features depend."""
-    return TrainArguments(str(world.folder), features=str(world.features("train", source)), mixed_precision="bf16")
 
 
 def run(world: World, name: str, seed: int) -> dict[str, Any]:

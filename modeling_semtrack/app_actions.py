@@ -21,7 +21,7 @@ from .app_exports import write_files
 from .app_run import Run, Step
 from .app_state import Click, Prompt, Visit, box_of_corners, rounded
 from .app_store import LIFETIME, Visitors, adopt
-from .app_video import Example, Limits, example_path, frame_at, open_clip, preview
+from .app_video import EXAMPLES, Example, Limits, example_path, frame_at, open_clip, preview
 from .app_views import changes, draw_step
 from .app_work import compute
 from .modeling_semtrack import SemTrackModel
@@ -98,7 +98,7 @@ class Demo:
 
     def open_example(self, key: str, example: Example) -> Visit:
         """Takes one of the synthetic clips."""
-        return self.open(key, example_path(example), f"{example.title}.mp4")
+        return self.open(key, example_path(example), example.file_name)
 
     def original(self, visit: Visit) -> Path:
         """The visitor's video under the name that they know, in their folder."""
@@ -142,7 +142,8 @@ class Demo:
         known = visit.prompt_at(target_id, visit.position) if target_id is not None else None
         clicks = (*(known.clicks if known else ()), Click(*point, how == PLUS))
         frame = frame_at(visit.clip, visit.position)
-        box = compute(box_of_clicks, self.model, self.processor.image_processor, frame, clicks)
+        with self.visitors.at_work(visit.key):  # a run that begins now would know nothing of this click
+            box = compute(box_of_clicks, self.model, self.processor.image_processor, frame, clicks)
         return visit.with_prompt(self._prompt(visit, what, box, clicks))
 
     def drag(
@@ -250,6 +251,8 @@ class Demo:
         return run.interactions if run else tuple(self.model.config.id2interaction.values())
 
     def files(self, visit: Visit, progress: Callable[[int, int], None] | None = None) -> list[Path]:
-        """Writes everything that can be taken away into the visitor's folder."""
+        """Writes everything that can be taken away into the visitor's folder; of an example the video, too."""
         with self.visitors.at_work(visit.key) as visitor:
-            return write_files(visit, visitor.folder, progress)
+            paths = write_files(visit, visitor.folder, progress)
+        ours = visit.clip.name in {example.file_name for example in EXAMPLES}
+        return [*paths, self.original(visit)] if ours else paths

@@ -93,7 +93,7 @@ def as_command_line(visit: Visit, model: str) -> str:
         ("corrections", len(visit.prompts) > len(visit.targets)),
         ("what was tracked backwards", bool(visit.reversed)),
         ("what you taught", bool(visit.taught)),
-        ("the end of the window", not visit.clip.whole),
+        ("where the window ends", not visit.clip.whole),
         ("where you stopped", _stopped_at(visit) is not None),
     ]
     missing = [what for what, there in beyond if there]
@@ -143,16 +143,17 @@ def _pipeline_call(visit: Visit) -> list[str]:
 
 
 def _run_calls(visit: Visit) -> list[str]:
-    name = visit.clip.name
+    name, whole = visit.clip.name, visit.clip.whole
+    window = "" if whole else f", Limits(frames={visit.clip.last + 1})"
     lines = [
         "from modeling_semtrack.app_run import Run",
         "from modeling_semtrack.app_state import Prompt",
-        "from modeling_semtrack.app_video import open_clip",
+        f"from modeling_semtrack.app_video import {'open_clip' if whole else 'Limits, open_clip'}",
         *(["from modeling_semtrack import LabelledMoment"] if visit.taught else []),
         "prompts = [  # target, frame, box; a later box of the same target corrects it",
         *(f"    Prompt({p.target_id}, {p.frame}, {_numbers(p)}, {p.category!r})," for p in visit.prompts),
         "]",
-        f"run = Run(model, processor, open_clip({name!r}, {name!r}))",
+        f"run = Run(model, processor, open_clip({name!r}, {name!r}{window}))",
         "for step in run.follow(prompts):",
         *_until(_stopped_at(visit)),
     ]

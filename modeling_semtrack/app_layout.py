@@ -52,6 +52,8 @@ CSS = """
   #what, #how { min-width: min(100%, 280px) !important; }
   #work { grid-template: "source" "stage" "cast" / minmax(0, 1fr); }
   #picture img { max-height: 50vh; }
+  #track, #stop, #backwards { padding-inline: 0.3rem; font-size: var(--text-md); }
+  #files .filename, #files .stem { white-space: normal; word-break: break-all; overflow: visible; max-width: none; }
   #timeline .image-container { display: block; width: 100%; overflow-x: auto; }
   #timeline .image-container > button, #timeline .image-frame { display: block; width: 720px; height: auto; }
   #timeline img { width: 720px; max-width: none; height: auto; }

@@ -255,6 +255,11 @@ class Example:
     title: str
     seed: int
 
+    @property
+    def file_name(self) -> str:
+        """What a visitor calls it."""
+        return f"{self.title}.mp4"
+
 
 EXAMPLES = (Example("A busy scene", 124), Example("Two of a kind", 7), Example("Come and go", 21))
 

@@ -30,6 +30,7 @@ class SemTrackConfig(PreTrainedConfig):
         semantic_dropout (`float`): Dropout in the layers of the semantic head, in [0, 1).
         use_scene_context, use_temporal_memory (`bool`): Whether the semantic head sees the whole frame, and
             the past of the target.
+        context_grid (`int`): The semantic head sees search region and scene in at most `context_grid ** 2` cells each.
         memory_length (`int`): Semantic steps that the causal memory holds.
         memory_grid (`int`): Each remembered step keeps the target's embedding and `memory_grid ** 2` pooled
             cells of its search region.
@@ -70,6 +71,7 @@ class SemTrackConfig(PreTrainedConfig):
     semantic_dropout: float | int = 0.1
     use_scene_context: bool = True
     use_temporal_memory: bool = True
+    context_grid: int = 8
     memory_length: int = 8
     memory_grid: int = 4
     id2interaction: dict[int, str] | dict[str, str] | None = None
@@ -137,7 +139,8 @@ class SemTrackConfig(PreTrainedConfig):
                 f"hidden_size ({self.hidden_size}) must be a multiple of "
                 f"num_attention_heads ({self.num_attention_heads})"
             )
-        for name in ("patch_size", "num_hidden_layers", "memory_length", "memory_grid", "semantic_stride"):
+        counts = ("patch_size", "num_hidden_layers", "context_grid", "memory_length", "memory_grid", "semantic_stride")
+        for name in counts:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not 0.0 <= self.semantic_dropout < 1.0:

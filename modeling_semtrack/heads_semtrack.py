@@ -200,19 +200,25 @@ class SemTrackSemanticHead(nn.Module):
             Query embeddings [batch, steps, queries, hidden], and the memory after the last step.
         """
         batch, steps = times.shape
+        cells = at_most(grid, self.config.context_grid)
+        view_embeds, view_features = (pool_tokens(tokens, grid, cells) for tokens in (view_embeds, view_features))
+        grid = cells
         search = self.search_projection(torch.cat([view_embeds, view_features], dim=-1))
-        cells = grid_centers(*grid, search.device)  # [tokens, 2]
-        context = [search + self._place(_cells_to_boxes(cells, grid, view_windows), target_boxes, None, source=0)]
+        centers = grid_centers(*grid, search.device)  # [tokens, 2]
+        context = [search + self._place(_cells_to_boxes(centers, grid, view_windows), target_boxes, None, source=0)]
         valid = [torch.ones(batch, steps, search.shape[2], dtype=torch.bool, device=search.device)]
         if self.config.use_scene_context:
             if scene_features is None or scene_grid is None:
                 raise ValueError("use_scene_context needs the scene: pass scene_pixel_values or scene_features")
+            cells = at_most(scene_grid, self.config.context_grid)
+            scene_features, scene_grid = pool_tokens(scene_features, scene_grid, cells), cells
             whole = torch.tensor([0.5, 0.5, 1.0, 1.0], device=search.device).expand(batch, steps, 4)
             boxes = _cells_to_boxes(grid_centers(*scene_grid, search.device), scene_grid, whole)
             context.append(scene_features + self._place(boxes, target_boxes, None, source=2))
             valid.append(torch.ones(scene_features.shape[:3], dtype=torch.bool, device=search.device))
         if self.config.use_temporal_memory:
-            history = self._extend(memory, search, target_embeds, target_boxes, view_windows, times, grid)
+            pooled = pool_tokens(search, grid, (self.config.memory_grid, self.config.memory_grid))
+            history = self._extend(memory, pooled, target_embeds, target_boxes, view_windows, times)
             past = _past_of_each_step(history, steps)  # tensors [batch, steps, memory, ...]
             ages = (times[:, :, None] - past.times)[..., None].expand(past.boxes.shape[:-1])
             places = self._place(past.boxes.flatten(2, 3), target_boxes, ages.flatten(2, 3), source=1)
@@ -255,28 +261,47 @@ class SemTrackSemanticHead(nn.Module):
     def _extend(
         self,
         memory: SemTrackMemory | None,
-        search: torch.Tensor,
+        pooled: torch.Tensor,
         target_embeds: torch.Tensor,
         target_boxes: torch.Tensor,
         view_windows: torch.Tensor,
         times: torch.Tensor,
-        grid: tuple[int, int],
     ) -> SemTrackMemory:
         """The memory with this clip's steps appended: [batch, memory_length + steps, ...]."""
         batch, steps = times.shape
         side = self.config.memory_grid
-        images = search.flatten(0, 1).transpose(1, 2).unflatten(-1, grid)  # [batch * steps, hidden, rows, columns]
-        pooled = nn.functional.adaptive_avg_pool2d(images, side).flatten(2).transpose(1, 2).unflatten(0, (batch, steps))
-        cells = _cells_to_boxes(grid_centers(side, side, search.device), (side, side), view_windows)
+        cells = _cells_to_boxes(grid_centers(side, side, pooled.device), (side, side), view_windows)
         now = SemTrackMemory(
             tokens=torch.cat([target_embeds[:, :, None].to(pooled.dtype), pooled], dim=2),
             boxes=torch.cat([target_boxes[:, :, None].float(), cells], dim=2),
             times=times.float(),
-            valid=torch.ones(batch, steps, dtype=torch.bool, device=search.device),
+            valid=torch.ones(batch, steps, dtype=torch.bool, device=pooled.device),
         )
         if memory is None:
             memory = SemTrackMemory.empty(self.config, batch, now.tokens.device, now.tokens.dtype)
         return SemTrackMemory.cat([memory, now], dim=1)
+
+
+def at_most(grid: tuple[int, int], side: int) -> tuple[int, int]:
+    """A grid (rows, columns) with at most `side` of each."""
+    return min(grid[0], side), min(grid[1], side)
+
+
+def pool_tokens(tokens: torch.Tensor, grid: tuple[int, int], cells: tuple[int, int]) -> torch.Tensor:
+    """Averages a grid of tokens to other cells.
+
+    Args:
+        tokens: [batch, steps, rows * columns, hidden].
+        grid, cells: (rows, columns) before and after.
+
+    Returns:
+        [batch, steps, cells, hidden].
+    """
+    if tuple(grid) == tuple(cells):
+        return tokens
+    images = tokens.flatten(0, 1).transpose(1, 2).unflatten(-1, grid)  # [batch * steps, hidden, rows, columns]
+    images = nn.functional.adaptive_avg_pool2d(images, cells)
+    return images.flatten(2).transpose(1, 2).unflatten(0, tokens.shape[:2])
 
 
 def _branch(channels: int, outputs: int, last: type[nn.Conv2d] = nn.Conv2d) -> nn.Sequential:

@@ -18,9 +18,9 @@ from torch.utils.data import Dataset
 
 from .configuration_semtrack import SemTrackConfig
 from .files import atomic_path
-from .heads_semtrack import SemTrackMemory
+from .heads_semtrack import SemTrackMemory, at_most, pool_tokens
 from .loss_semtrack import IGNORE, SemTrackTargets, semantic_losses
-from .modeling_semtrack import SemTrackModel, SemTrackOutput, SemTrackTrack
+from .modeling_semtrack import SemTrackModel, SemTrackOutput
 from .processing_semtrack import SemTrackImageProcessor, Window, box_to_view, window_to_view
 from .training_views import photometric
 from .trajectory import Box
@@ -107,7 +107,8 @@ def extract_clips(
             processor.crop(f, processor.scene_window(f), processor.view_size) for f in (images[i][1] for i in part)
         ]
         features, scene_grid = model.embed(processor.normalize(views).to(model.device))
-        scenes.update(zip(part, features.bfloat16().cpu()))
+        features, scene_grid = _condensed(features, scene_grid, model)
+        scenes.update(zip(part, features))
     clips = []
     for labels in targets:
         labels = [label for label in labels if label.frame_index in images]
@@ -130,7 +131,7 @@ def _target_clip(
     outer = processor.scene_window(shape)
     windows = [_jittered(processor.search_window(label.box), rng) for label in labels]
     first = processor.template(images[labels[0].frame_index][1], labels[0].box)
-    tracks: list[SemTrackTrack] = []
+    found: dict[str, list[torch.Tensor]] = {"view_features": [], "view_embeds": [], "target_embeds": []}
     for part in _parts(range(len(labels))):
         views = [processor.crop(images[labels[i].frame_index][1], windows[i], processor.view_size) for i in part]
         features, grid = model.embed(processor.normalize(views).to(model.device))
@@ -142,17 +143,18 @@ def _target_clip(
         pixels = processor.normalize([crop for pair in prompts for crop, _ in pair]).unflatten(0, (len(part), 2))
         boxes = torch.tensor([[box for _, box in pair] for pair in prompts])
         prompt = model.embed_templates(pixels.to(model.device), boxes.to(model.device))
-        tracks.append(model.track(features, grid, prompt.to(features.dtype)))
-    features = {
-        name: torch.cat([getattr(track, name) for track in tracks]).bfloat16().cpu()
-        for name in ("view_features", "view_embeds", "target_embeds")
-    }
+        track = model.track(features, grid, prompt.to(features.dtype))
+        found["target_embeds"].append(track.target_embeds.bfloat16().cpu())
+        for name in ("view_features", "view_embeds"):
+            tokens, cells = _condensed(getattr(track, name), track.grid, model)
+            found[name].append(tokens)
+    features = {name: torch.cat(parts) for name, parts in found.items()}
     features["scene_features"] = torch.stack([scenes[label.frame_index] for label in labels])
     features["target_boxes"] = torch.tensor([box_to_view(label.box, outer) for label in labels])
     places = [window_to_view(window, outer) for window in windows]
     features["view_windows"] = torch.tensor(places, dtype=torch.float32)
     features["times"] = torch.tensor([images[label.frame_index][0] for label in labels])
-    return TargetClip(features, label_tensors(labels, outer), tracks[0].grid, scene_grid, video)
+    return TargetClip(features, label_tensors(labels, outer), cells, scene_grid, video)
 
 
 def label_tensors(labels: list[StepLabel], outer: Window) -> dict[str, torch.Tensor]:
@@ -332,6 +334,14 @@ def mirror_labels(labels: Sequence[StepLabel], width: int) -> list[StepLabel]:
         return None if box is None else (width - box[0] - box[2], *box[1:])
 
     return [StepLabel(s.frame_index, flip(s.box), [(i, o, flip(b)) for i, o, b in s.events]) for s in labels]
+
+
+def _condensed(
+    tokens: torch.Tensor, grid: tuple[int, int], model: SemTrackModel
+) -> tuple[torch.Tensor, tuple[int, int]]:
+    """Tokens [views, tokens, hidden] as coarse as the semantic head sees them, in half precision, and their grid."""
+    cells = at_most(grid, model.config.context_grid)
+    return pool_tokens(tokens[None], grid, cells)[0].bfloat16().cpu(), cells
 
 
 def with_box_errors(labels: Sequence[StepLabel], rng: np.random.Generator) -> list[StepLabel]:

@@ -165,7 +165,8 @@ def test_the_owner_names_the_model_and_visitors_see_no_path(monkeypatch, tmp_pat
 
 def test_mcp_offers_the_three_endpoints_and_nothing_else(tmp_path, monkeypatch):
     """Where `gradio[mcp]` is installed."""
-    pytest.importorskip("mcp", reason="mcp is not installed (pip install 'gradio[mcp]')")
+    missing = "gradio's MCP server cannot be used (pip install 'gradio[mcp]')"
+    pytest.importorskip("gradio.mcp", reason=missing, exc_type=ImportError)
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     page = app.build(colour_demo(), "model")
     _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False, mcp_server=True)

@@ -6,11 +6,11 @@ import torch
 from app_clips import BOX, FRAMES, colour_clip, colour_demo, overlap
 from tiny_models import noise_frame, tiny_model, tiny_processor
 
-from modeling_semtrack import app_clicks
+from modeling_semtrack import app_actions, app_clicks
 from modeling_semtrack.app_actions import CORNERS, MINUS, NEW, PLUS, REFINE, REGION
 from modeling_semtrack.app_clicks import box_of_clicks
 from modeling_semtrack.app_state import Click, Visit
-from modeling_semtrack.app_video import Limits, frame_at
+from modeling_semtrack.app_video import EXAMPLES, Limits, frame_at
 from modeling_semtrack.localization import box_of_click
 from modeling_semtrack.video import VideoError
 
@@ -164,6 +164,20 @@ def test_what_is_picked_earlier_afterwards_is_followed_from_there(demo, visit):
     assert [frame.frame_index for frame in last.visit.trajectories[0].frames] == list(range(11))
 
 
+def test_a_run_does_not_begin_before_the_last_click_has_its_box(demo, visit, monkeypatch):
+    """It would know nothing of the click, and take it away at its end."""
+    picked = demo.click(visit, RED_MIDDLE)
+
+    def answer(*_):
+        with pytest.raises(ValueError, match="still working"):
+            next(demo.track(picked))
+        return BOX
+
+    monkeypatch.setattr(app_actions, "box_of_clicks", answer)
+    assert demo.click(picked, GREEN_MIDDLE).targets == (1, 2)
+    next(demo.track(picked))
+
+
 def test_nothing_changes_while_a_run_works(demo, visit):
     """It would be lost at the end of the run."""
     visit = demo.click(visit, RED_MIDDLE)
@@ -217,3 +231,13 @@ def test_a_refused_video_leaves_the_visit_as_it_was(demo, visit, tmp_path):
 def test_limits_are_those_that_are_printed(path, demo):
     demo.limits = Limits(frames=7, seconds=3)
     assert demo.open("one", path).clip.last == 6 and "first 3 s or 7 frames" in demo.limits.describe()
+
+
+def test_an_example_can_be_taken_away_too(demo, tmp_path, monkeypatch):
+    """So that the code that does the run again finds its video."""
+    path = colour_clip(tmp_path, 6)
+    monkeypatch.setattr(app_actions, "example_path", lambda example: path)
+    visit = demo.open_example("one", EXAMPLES[0])
+    *_, last = demo.track(demo.click(visit, RED_MIDDLE))
+    assert demo.files(last.visit)[-1].read_bytes() == path.read_bytes()
+    assert visit.clip.name == demo.original(visit).name == "A busy scene.mp4"

@@ -74,12 +74,14 @@ def test_all_files_can_be_read_again(demo, folder, tmp_path):
         write_files(Visit("one", visit.clip), tmp_path)
 
 
-def test_only_the_window_is_rendered(demo, folder, tmp_path):
+def test_only_the_window_is_rendered_and_run_again(demo, folder, tmp_path, monkeypatch):
     demo.limits = Limits(frames=10)
     visit = tracked(demo, demo.open("one", folder / "my clip.mp4").with_prompt(Prompt(1, 0, BOX)))
     video = next(path for path in write_files(visit, tmp_path) if path.suffix == ".mp4")
     with VideoReader(video) as reader:
         assert sum(1 for _ in reader) == 10
+    found = ran(as_python(visit, "model"), folder, monkeypatch)
+    assert [t.to_dict() for t in found] == [t.to_dict() for t in visit.trajectories]
 
 
 def test_python_code_of_one_target_does_the_same_run(demo, folder, monkeypatch):

@@ -13,6 +13,8 @@ from modeling_semtrack.heads_semtrack import (
     SemTrackSemanticHead,
     _cells_to_boxes,
     _past_of_each_step,
+    at_most,
+    pool_tokens,
 )
 from modeling_semtrack.layers_semtrack import SemTrackPositionEmbedding, additive_mask, grid_centers
 
@@ -112,6 +114,33 @@ def test_the_semantic_head_sees_where_the_target_is():
     for name in ("target_boxes", "view_windows"):
         moved = inputs | {name: inputs[name] + 0.1}
         assert (model(**inputs).object_boxes - model(**moved).object_boxes).abs().max() > 1e-4, name
+
+
+# Context
+
+
+def test_tokens_are_averaged_over_their_cells():
+    tokens = torch.arange(16.0).reshape(1, 1, 16, 1)  # a grid of 4x4 that counts row by row
+    assert pool_tokens(tokens, (4, 4), (2, 2)).flatten().tolist() == [2.5, 4.5, 10.5, 12.5]
+    assert pool_tokens(tokens, (4, 4), (4, 4)) is tokens
+
+
+def test_the_context_is_as_coarse_as_the_configuration_says():
+    """Pooled beforehand or by the head: the queries are the same; a grid that is coarse already stays as it is."""
+    head = tiny_model(context_grid=2).semantic_head
+    tokens, scene = torch.randn(3, 2, 3, 16, HIDDEN), torch.randn(2, 3, 8, HIDDEN)
+    places = {"target_boxes": torch.rand(2, 3, 4), "view_windows": torch.rand(2, 3, 4), "times": torch.rand(2, 3)}
+    embeds, features, _ = tokens
+    fine, _ = head.decode(
+        embeds, features, tokens[2][:, :, 0], **places, grid=(4, 4), scene_features=scene, scene_grid=(2, 4)
+    )
+    embeds, features = (pool_tokens(part, (4, 4), (2, 2)) for part in (embeds, features))
+    scene = pool_tokens(scene, (2, 4), (2, 2))
+    coarse, _ = head.decode(
+        embeds, features, tokens[2][:, :, 0], **places, grid=(2, 2), scene_features=scene, scene_grid=(2, 2)
+    )
+    torch.testing.assert_close(fine, coarse)
+    assert at_most((1, 8), 2) == (1, 2)
 
 
 # Memory

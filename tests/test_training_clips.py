@@ -282,13 +282,15 @@ def test_padding_gets_no_gradient():
 # Learning
 
 
-def test_the_trainer_describes_what_the_whole_model_describes():
+@pytest.mark.parametrize("context_grid", [8, 2], ids=["all cells", "few cells"])
+def test_the_trainer_describes_what_the_whole_model_describes(context_grid):
     """Its loss on extracted features is the semantic part of the model's own loss on the pixels."""
-    model, images = tiny_model(), tiny_processor().image_processor
+    model, images = tiny_model(context_grid=context_grid), tiny_processor().image_processor
     indices = (0, 3, 6, 9)
     events = [(1, 0, (60.0, 50.0, 12.0, 10.0)), (3, NO_OBJECT, None)]
     labels = labels_of(*indices, events=events)
     (clip,) = extract_clips(model, images, video(), [labels], Still(back=99), "walk")  # all templates are the first
+    assert clip.grid == clip.scene_grid == (min(context_grid, VIEW_SIZE // 16),) * 2
     batch = collate_clips([clip])
     frames = {index: image for index, _, image in video()}
     crop, box = images.template(frames[0], box_at(0))
