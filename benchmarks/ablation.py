@@ -78,7 +78,7 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ["ACCELERATE_USE_CPU"] = "true"
     arguments.output.mkdir(parents=True, exist_ok=True)
-    world = World(folder=arguments.output, **WORLD)
+    world = World(folder=arguments.output.resolve(), **WORLD)  # features are kept by the path of their video
     prepare(world)
     for seed in range(arguments.seeds):
         for name in arguments.only or VARIANTS:
