@@ -1,6 +1,6 @@
 """A trained model with fewer interactions: those that it has not learned well only raise false alarms.
 
-    python -m modeling_semtrack.label_maps --model DIR --keep push hug "pick up" --output DIR
+python -m modeling_semtrack.label_maps --model DIR --keep push hug "pick up" --output DIR
 """
 
 from __future__ import annotations
