@@ -65,7 +65,7 @@ WORLD = {
 SHOTS = (30, 10)  # more training events: many-shot; fewer: few-shot
 INNER_STEPS, INNER_RATES = (1, 3, 6, 12), (0.03, 0.1, 0.3)  # what may be chosen on the validation videos
 LAST_FILE = "processor_config.json"  # of a saved model
-COMPARED_VIDEOS = 8  # tracked again with a trained head in action
+COMPARED_VIDEOS = 2  # tracked again with a trained head in action
 
 
 def main() -> None:
