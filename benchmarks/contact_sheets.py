@@ -40,7 +40,7 @@ LIST = Path(__file__).with_suffix(".txt")
 TILES = 12  # of a clip
 FAILURES = 8  # moments in the figure
 APART = 1.0  # seconds after the prompt before which a moment says little
-COLORS = 128  # of the figure, which is kept small
+COLORS = 48  # of the figure, which is kept small
 TRUTH_COLOR = (255, 255, 255)
 
 
@@ -83,7 +83,7 @@ def main() -> None:
         found = [f for seed in tqdm(range(arguments.videos), unit="video") for f in failures(model, processor, seed)]
         worst = sorted(found, key=lambda failure: failure.overlap)[:FAILURES]
         with atomic_path(arguments.failures) as temporary:
-            figure = failure_figure(worst).quantize(COLORS, dither=Image.Dither.NONE)
+            figure = failure_figure(worst).quantize(COLORS)
             figure.save(temporary, optimize=True)
         return
     Path(arguments.output).mkdir(parents=True, exist_ok=True)

@@ -32,6 +32,7 @@ from .track_log import TrackLog
 from .trajectory import Box, SemanticTrajectory
 
 WINDOW_STEP = 0.125  # pixels; windows lie on this grid, so that rounding errors of a batch do not add up
+STEADY = 20  # frames for which a target must be seen after a miss before its template is due for renewal
 LARGEST_KEPT_BLOCK = 31 << 20  # bytes; just under the largest threshold that glibc adapts to
 
 
@@ -82,7 +83,7 @@ class _Target:
     interactions: tuple[DetectedInteraction, ...] = ()
     given: bool = True  # the next frame is the one in which the user showed it
     misses: int = 0
-    renewed: int = 0  # frames since the dynamic template was renewed
+    renewed: int = 0  # frames since the dynamic template was renewed; negative after a miss
     active: bool = True
 
     def described(self, step: _Step, interactions: tuple[DetectedInteraction, ...]) -> None:
@@ -402,13 +403,13 @@ class SemTrackSession:
             return target.box
         here = candidate.presence >= self.model.config.presence_threshold
         if not here and elsewhere is None:
-            target.misses += 1
+            self._miss(target)
             return None
         proposed = candidate.box if here else elsewhere.box
         rate = self.settings.size_rate if here else 1.0
         box = clip_box(smooth_size(target.box, proposed, rate), frame.shape[:2], smallest=2.0)
         if box is None:
-            target.misses += 1
+            self._miss(target)
             return None
         target.box, target.misses = box, 0
         target.renewed += 1
@@ -417,6 +418,13 @@ class SemTrackSession:
             target.prompt_embeds = self._embed_templates(target.template, self.images.template(frame, box))
             target.renewed = 0
         return box
+
+    def _miss(self, target: _Target) -> None:
+        """What is seen after a frame without the target may be something else, which no template may learn."""
+        target.misses += 1
+        target.renewed = -STEADY
+        if target.misses == self.settings.lost_after:
+            target.prompt_embeds = self._embed_templates(target.template, target.template)
 
     @staticmethod
     def _presence(target: _Target, candidate: Candidate, elsewhere: dict[int, Candidate]) -> float:

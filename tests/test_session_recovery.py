@@ -7,6 +7,7 @@ from session_clips import NOTHING, RATE, colours, red_at, run
 from tiny_models import square_frame
 
 from modeling_semtrack import SessionSettings
+from modeling_semtrack.session_semtrack import STEADY
 
 
 def test_the_search_window_is_never_below_its_first_size(monkeypatch):
@@ -140,4 +141,37 @@ def test_the_dynamic_template_is_not_taken_from_a_frame_without_the_target():
     session = colours(model, SessionSettings(template_interval=2))
     session.add_target(red_at(40), box=(40, 40, 12, 12))
     run(session, [red_at(40), *[NOTHING] * 8])
-    assert len(model.templates) == 1
+    users = model.templates[0][0]
+    assert all(colour == users for pair in model.templates for colour in pair)
+
+
+def renewals(model, session, frames):
+    """Frames after which new templates were embedded, and the templates' colours."""
+    session.add_target(red_at(40), box=(40, 40, 12, 12))
+    model.templates.clear()
+    found = {}
+    for index, frame in enumerate(frames):
+        session.step(frame, index * RATE)
+        if model.templates:
+            found[index] = model.templates[-1]
+            model.templates.clear()
+    return found
+
+
+def test_after_a_miss_the_target_must_be_seen_for_a_while_before_its_template_is_renewed():
+    model = ColourModel()
+    session = colours(model, SessionSettings(template_interval=5), semantic_stride=0)
+    frames = [red_at(40)] * 4 + [NOTHING] + [red_at(40)] * 40
+    assert min(renewals(model, session, frames)) == 4 + STEADY + 5
+
+
+def test_a_lost_target_is_looked_for_by_the_users_template_alone():
+    model = ColourModel()
+    session = colours(model, SessionSettings(template_interval=5, lost_after=3), semantic_stride=0)
+    dim = (180, 0, 0)
+    frames = [square_frame({(40, 40, 12): dim})] * 7 + [NOTHING] * 5
+    found = renewals(model, session, frames)
+    assert list(found) == [5, 9], "renewed once, and reset at the third miss"
+    first, second = found[5]
+    assert first != second, "the dynamic template shows the target as it is now"
+    assert found[9] == [first, first]
