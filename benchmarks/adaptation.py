@@ -1,10 +1,12 @@
 """What five labelled moments per interaction teach a session whose model does not know these interactions.
 
-    python -m benchmarks.adaptation [--model DIR] [--videos 16] [--moments 5] [--labelled spread|early]
+    python -m benchmarks.adaptation [--model DIR] [--videos 16] [--moments 5] [--labelled spread|early] [--nothing 0]
+    python -m benchmarks.adaptation --showing FILE > unseen.txt
 
 Every fourth interaction of the synthetic videos is held out: its rows are cut out of the model's classifier and its
-name out of the label map. (A model whose head was trained on videos without them is the stricter test: name it with
-`--model`; `docs/training.md` has the commands.) New videos are rendered in which two held-out interactions at a time
+name out of the label map. The rest of such a model has seen them, though. The stricter test is a model whose head has
+not: train it with `--exclude_videos unseen.txt`, the videos of an annotation file that show one of them (the second
+command), and name it with `--model`. New videos are rendered in which two held-out interactions at a time
 recur among known ones. Their subjects are tracked from the first box, and a few moments of each held-out interaction
 are labelled, with all that their subject does at them; then everything is counted at the other semantic steps, from the
 events that the session tells.
@@ -28,6 +30,7 @@ import torch
 from tqdm import tqdm
 
 from dataset_script.records import VideoRecord
+from dataset_script.sources.semtrack import read_semtrack
 from dataset_script.synthetic import SyntheticConfig, generate_video
 from dataset_script.synthetic_law import INTERACTIONS
 from metrics.semtrack.recognition import FrameCounts, VideoRecognition, summarise_recognition
@@ -78,11 +81,23 @@ def main() -> None:
         help="moments drawn from all of the video, or its first ones, as from a user who has seen no more",
     )
     parser.add_argument("--nothing", type=int, default=0, help="labelled steps in which nothing happens")
+    parser.add_argument(
+        "--showing", metavar="FILE", help="only print which of its videos show what is held out"
+    )
     arguments = parser.parse_args()
+    if arguments.showing:
+        print(*showing(arguments.showing), sep="\n")
+        return
     model, processor = load_checkpoint(arguments.model)
     model = without(model, HELD_OUT)
     watched = [watch(model, processor, place) for place in tqdm(range(arguments.videos), unit="video")]
     print(json.dumps(measure(watched, arguments.moments, arguments.labelled, arguments.nothing), indent=2))
+
+
+def showing(annotations: str) -> list[str]:
+    """The ids of the videos that show a held-out interaction."""
+    records = read_semtrack(annotations)
+    return [r.video_id for r in records if {event.interaction for event in r.interactions or ()} & set(HELD_OUT)]
 
 
 def without(model: SemTrackModel, names: tuple[str, ...]) -> SemTrackModel:
@@ -162,7 +177,7 @@ def measure(watched: list[Watched], moments: int, labelled: str, nothing: int) -
         "videos_that_teach": dict(taught),
         "moments": moments,
         "labelled": labelled,
-        "nothing": nothing,
+        "steps_of_nothing": nothing,
         "threads": torch.get_num_threads(),
         "load_average": os.getloadavg()[0],
     }
