@@ -34,8 +34,9 @@ from dataset_script.sources.semtrack import read_semtrack
 from dataset_script.synthetic import SyntheticConfig, generate_video
 from dataset_script.synthetic_law import INTERACTIONS
 from metrics.semtrack.recognition import FrameCounts, VideoRecognition, summarise_recognition
-from modeling_semtrack import LabelledMoment, SemTrackConfig, SemTrackModel, SemTrackProcessor, SemTrackSession
+from modeling_semtrack import LabelledMoment, SemTrackModel, SemTrackProcessor, SemTrackSession
 from modeling_semtrack.checkpoint import BUNDLED, load_checkpoint
+from modeling_semtrack.label_maps import with_interactions
 from modeling_semtrack.trajectory import SemanticTrajectory
 
 HELD_OUT = INTERACTIONS[2::4]  # of all frequencies; a choice that nobody made by hand
@@ -44,7 +45,6 @@ FIRST_SEED = 700_000  # far from the videos of training
 LEAST_LEFT = 3  # steps of an interaction that are left to be judged after its moments are labelled
 HELD_OUT_SHARE = 0.6  # of the episodes of a video
 TARGET = {"gain": 15.0, "seconds": 2.0}
-READOUT = "semantic_head.readout.interaction_classifier"
 
 Step = tuple[int, int, float]  # target id, frame index, time
 
@@ -81,15 +81,13 @@ def main() -> None:
         help="moments drawn from all of the video, or its first ones, as from a user who has seen no more",
     )
     parser.add_argument("--nothing", type=int, default=0, help="labelled steps in which nothing happens")
-    parser.add_argument(
-        "--showing", metavar="FILE", help="only print which of its videos show what is held out"
-    )
+    parser.add_argument("--showing", metavar="FILE", help="only print which of its videos show what is held out")
     arguments = parser.parse_args()
     if arguments.showing:
         print(*showing(arguments.showing), sep="\n")
         return
     model, processor = load_checkpoint(arguments.model)
-    model = without(model, HELD_OUT)
+    model = with_interactions(model, [name for name in model.config.id2interaction.values() if name not in HELD_OUT])
     watched = [watch(model, processor, place) for place in tqdm(range(arguments.videos), unit="video")]
     print(json.dumps(measure(watched, arguments.moments, arguments.labelled, arguments.nothing), indent=2))
 
@@ -98,19 +96,6 @@ def showing(annotations: str) -> list[str]:
     """The ids of the videos that show a held-out interaction."""
     records = read_semtrack(annotations)
     return [r.video_id for r in records if {event.interaction for event in r.interactions or ()} & set(HELD_OUT)]
-
-
-def without(model: SemTrackModel, names: tuple[str, ...]) -> SemTrackModel:
-    """The same model, without the classes of these names."""
-    config = model.config
-    kept = [index for index, name in config.id2interaction.items() if name not in names]
-    renamed = {place: config.id2interaction[index] for place, index in enumerate(kept)}
-    weights = model.state_dict()
-    for part in ("weight", "bias"):
-        weights[f"{READOUT}.{part}"] = weights[f"{READOUT}.{part}"][[*kept, config.num_interactions]]  # "none" is last
-    smaller = SemTrackModel(SemTrackConfig.from_dict(config.to_dict() | {"id2interaction": renamed}))
-    smaller.load_state_dict(weights)
-    return smaller.eval()
 
 
 def watch(model: SemTrackModel, processor: SemTrackProcessor, place: int) -> Watched:
