@@ -47,8 +47,8 @@ class AdaptationSettings:
     """How the readout learns from the moments.
 
     Attributes:
-        shrinkage: Of the covariance by which new classes are told apart, in units of the mean variance: 0 trusts it
-            fully, large values compare plain prototypes.
+        shrinkage: Of the covariance by which new classes are told apart, in units of the mean variance: small values
+            trust it, large ones compare plain prototypes.
         caution: Where a new class begins to be told, from 0 (what the average step looks like) to 1 (what the
             labelled steps look like).
         steps: Gradient steps.
