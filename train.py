@@ -2,7 +2,8 @@
 
 Stages:
     tracking  the stem's projection, the joint encoder and the box head, on views with template and point prompts
-    semantic  the semantic head on clips with interactions; the tracker is frozen and stays as it is
+    semantic  the semantic head on clips with interactions: its activity part is fitted before the first step, the
+              rest learns; the tracker is frozen and stays as it is
     joint     both branches end to end, on clips with interactions
     meta      the semantic head, so that it adapts quickly: each video is an episode (MAML and its relatives)
 
@@ -47,6 +48,11 @@ from modeling_semtrack.training_stages import Stage, annotated_videos, check_lab
 # Accelerate saves what `main` registers after everything else: a checkpoint with this file is complete.
 LAST_FILE_OF_CHECKPOINT = "custom_checkpoint_2.pkl"
 SECOND_PHASE = 0.8  # share of the steps after which LDAM re-weights (Cao et al., NeurIPS 2019: 160 of 200 epochs)
+# Parts that have been fitted to the clips before the first step; meta-learning goes on with the classifier
+FITTED = {
+    "semantic": ("semantic_head.activity.", "semantic_head.readout.activity_classifier."),
+    "meta": ("semantic_head.activity.",),
+}
 MAY_CHANGE = ("resume", "workers", "report_to", "push_to_hub")  # between a run and its resumption
 
 
@@ -273,6 +279,8 @@ def select_trainable(model: SemTrackModel, args: TrainArguments) -> list[nn.Para
             learns = learns and not name.startswith(semantic)
         if args.lora_rank:
             learns = learns and ("lora_" in name or name.startswith(("box_head.", "semantic_head.readout.")))
+        if args.stage in ("semantic", "meta") and name.startswith(FITTED[args.stage]):
+            learns = False
         parameter.requires_grad_(learns)
     if args.stage == "meta" and args.algorithm == "reptile":
         fast = fast_weights(SemanticTrainer(model), args.fast)

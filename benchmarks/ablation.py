@@ -52,18 +52,17 @@ INTERACTIONS = (
 )  # fmt: skip
 WORLD = {
     "interactions": INTERACTIONS,
-    "videos": (150, 20, 44),
+    "videos": (300, 20, 44),
     "tail": 1.0,
     "seconds": (4.0, 6.0),
     "fps": 12.5,
     "stride": 3,
-    "view": 96,
-    "template": 48,
-    "search_factor": 2.0,
-    "seed": 5000,
+    "crop": 96,
+    "crop_factor": 2.0,
+    "seeds": (6000, 5150, 5170),
 }
-SHOTS = (30, 10)  # more training events: many-shot; fewer: few-shot
-INNER_STEPS, INNER_RATES = (1, 3, 6, 12), (0.03, 0.1, 0.3)  # what may be chosen on the validation videos
+SHOTS = (60, 20)  # more training events: many-shot; fewer: few-shot
+INNER_STEPS, INNER_RATES = (3, 5, 10, 20), (0.03, 0.1)  # what may be chosen on the validation videos
 LAST_FILE = "processor_config.json"  # of a saved model
 COMPARED_VIDEOS = 2  # tracked again with a trained head in action
 

@@ -12,7 +12,14 @@ from typing import Any
 
 from .ablation_world import APART, SHARED
 
-HEAD = {"num_semantic_layers": 1, "num_interaction_queries": 6, "memory_length": 6, "memory_grid": 2}
+HEAD = {
+    "num_semantic_layers": 1,
+    "num_interaction_queries": 6,
+    "context_grid": 6,
+    "memory_length": 6,
+    "memory_grid": 2,
+    "object_box_loss_weight": 0.2,  # the scores do not look at the objects' boxes
+}
 FIRST_STEPS, OWN_STEPS = 240, 100
 EVERY_RUN = {
     "clip_steps": 12,

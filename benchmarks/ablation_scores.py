@@ -25,7 +25,7 @@ from modeling_semtrack.training_episodes import has_episode, make_episode
 
 from .ablation_world import Followed
 
-THRESHOLDS = np.arange(0.1, 0.75, 0.05)
+THRESHOLDS = np.array([0.02, 0.05, *np.arange(0.1, 0.75, 0.05)])
 NO_LABELS = (0, 0.0)
 SCENE_DEPENDENT = frozenset(member[0] for group in SHARED_MOTIONS.values() for member in group)
 
@@ -89,7 +89,7 @@ def judge(
     for episode, box_right in episodes:
         for adaptation, logits in adapted_logits(trainer, episode, fast, list(parts)).items():
             query = episode.query
-            probabilities = logits.softmax(-1)[..., :-1].amax(-2)  # [clips, steps, interactions]
+            probabilities = logits.softmax(-1)[..., :-1]  # [clips, steps, interactions]
             classes = torch.arange(probabilities.shape[-1])
             truth = (episode.clips["labels"].interactions[..., None] == classes).any(-2)
             parts[adaptation].append(Judged(probabilities[query].numpy(), truth[query].numpy(), box_right[query]))
@@ -99,7 +99,7 @@ def judge(
 def adapted_logits(
     trainer: SemanticTrainer, episode: Episode, fast: str, adaptations: Sequence[Adaptation]
 ) -> dict[Adaptation, torch.Tensor]:
-    """Interaction logits [clips, steps, queries, interactions + 1] of an episode after each adaptation."""
+    """Activity logits [clips, steps, interactions + 1] of an episode after each adaptation."""
     unadapted = InnerLoopSettings(fast, steps=0, first_order=True)
     trainer.requires_grad_(True)
     names = fast_weights(trainer, fast)
@@ -116,7 +116,7 @@ def adapted_logits(
             weights = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
             done = steps
             with torch.no_grad():
-                logits[steps, rate] = forward(weights, everything).interaction_logits
+                logits[steps, rate] = forward(weights, everything).activity_logits
     return logits
 
 

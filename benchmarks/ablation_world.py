@@ -47,10 +47,9 @@ class World:
         seconds: Least and greatest length of a video.
         fps: Frames per second.
         stride: Frames between semantic steps.
-        view: Side in pixels of search regions and scenes.
-        template: Side in pixels of templates.
-        search_factor: Side of a search region over the target's size.
-        seed: Of the first video.
+        crop: Side in pixels of the crops that the classifier without the tracker's features looks at.
+        crop_factor: Side of such a crop over the target's size.
+        seeds: Of the first video of each split.
     """
 
     folder: Path
@@ -60,10 +59,9 @@ class World:
     seconds: tuple[float, float]
     fps: float
     stride: int
-    view: int
-    template: int
-    search_factor: float
-    seed: int = 0
+    crop: int
+    crop_factor: float
+    seeds: tuple[int, int, int]
 
     def annotations(self, split: str) -> Path:
         """The annotation file of a split's videos."""
@@ -84,12 +82,10 @@ class World:
 
 def make_videos(world: World) -> None:
     """Renders the videos of all splits that are not there yet."""
-    first = world.seed
-    for split, count in zip(SPLITS, world.videos):
+    for split, count, first in zip(SPLITS, world.videos, world.seeds):
         if not world.annotations(split).exists():
             with tqdm(total=count, desc=f"{split} videos", unit="video") as bar:
                 synthesize(world.folder / split, count, first, look(world, split), lambda done, total: bar.update())
-        first += count
 
 
 def look(world: World, split: str) -> SyntheticConfig:
@@ -107,18 +103,19 @@ def look(world: World, split: str) -> SyntheticConfig:
 def make_models(world: World, head: dict[str, Any]) -> None:
     """Writes the models that give the features: the tracker, and one that has never learned to track.
 
-    The second one looks at crops of twice the target's size, as the first does, through its own copy of the ImageNet
-    stem; its projection and its encoder are random and stay so. All that is trained of it is the classifier.
+    The second one looks at crops through its own copy of the ImageNet stem; its projection and its encoder are random
+    and stay so. All that is trained of it is the classifier.
 
     Args:
         world: Where they go.
         head: Fields of the configuration that every semantic head has.
     """
     names, objects = label_maps(world.read("train"))
-    bundled, _ = load_checkpoint(BUNDLED)
+    bundled, processor = load_checkpoint(BUNDLED)
     fields_of = {**head, "semantic_stride": world.stride, "id2interaction": names, "id2object": objects}
-    images = SemTrackImageProcessor(world.view, world.template, search_factor=world.search_factor)
-    for source in (SHARED, APART):
+    crops = SemTrackImageProcessor(world.crop, world.crop // 2, search_factor=world.crop_factor)
+    processors = {SHARED: processor, APART: SemTrackProcessor(crops)}
+    for source, processor in processors.items():
         if (world.model(source) / "processor_config.json").exists():  # it is written last
             continue
         torch.manual_seed(0)
@@ -127,7 +124,7 @@ def make_models(world: World, head: dict[str, Any]) -> None:
         weights = {n: w for n, w in bundled.state_dict().items() if n.startswith(part) and "semantic_head" not in n}
         model.load_state_dict(weights, strict=False)  # but for the semantic head, which every run makes anew
         model.save_pretrained(world.model(source))
-        SemTrackProcessor(images).save_pretrained(world.model(source))
+        processor.save_pretrained(world.model(source))
 
 
 @dataclass(frozen=True)

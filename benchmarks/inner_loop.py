@@ -28,6 +28,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from modeling_semtrack import SemTrackConfig, SemTrackModel
+from modeling_semtrack.activity_semtrack import COLUMNS, ROWS
 from modeling_semtrack.loss_semtrack import SemTrackTargets
 from modeling_semtrack.meta_learning import Episode, InnerLoopSettings, MetaEpisode
 from modeling_semtrack.training_clips import SemanticTrainer
@@ -158,14 +159,14 @@ def adapting(
 ) -> tuple[nn.Module, Callable[[nn.Module, torch.Tensor], torch.Tensor]]:
     """The module that a peer adapts, and the loss of a part of the episode under it.
 
-    For ANIL the peers get the readout alone, on queries that are decoded once, as ours does.
+    For ANIL the peers get the readout alone, on embeddings that are decoded once, as ours does.
     """
     inputs = {name: value for name, value in episode.clips.items() if name != "labels"}
     if kind == "anil":
-        queries = trainer.decode(**inputs)[0]
+        embeds = trainer.decode(**inputs)[0]
         return (
             trainer.model.semantic_head.readout,
-            lambda readout, part: trainer.judge(*readout(queries), episode.labels(part)).loss,
+            lambda readout, part: trainer.judge(readout(embeds), episode.labels(part)).loss,
         )
     return trainer, lambda module, part: module(episode.labels(part), **inputs).loss
 
@@ -192,6 +193,7 @@ def new_trainer() -> SemanticTrainer:
     )
     model = SemTrackModel(config).requires_grad_(False)
     model.semantic_head.requires_grad_(True)
+    model.semantic_head.activity.requires_grad_(False)  # it is fitted, not descended
     return SemanticTrainer(model)
 
 
@@ -212,6 +214,7 @@ def new_episode(seed: int) -> Episode:
     described = torch.ones(CLIPS, STEPS, dtype=torch.bool)
     labels = SemTrackTargets(boxes(), described.float(), classes(10), classes(6), boxes(EVENTS), described)
     clips = {
+        "regions": normal(ROWS * COLUMNS * 2 * HIDDEN),
         **{name: normal(cells, HIDDEN) for name in ("view_embeds", "view_features", "scene_features")},
         **{"target_embeds": normal(HIDDEN), "target_boxes": boxes(), "view_windows": boxes()},
         **{"times": 0.2 * torch.arange(STEPS).repeat(CLIPS, 1), "grid": (SIDE, SIDE), "scene_grid": (SIDE, SIDE)},

@@ -3,12 +3,12 @@
     python -m benchmarks.ut_interaction --data DIR --output DIR [--model DIR] [--folds 10] [--steps 600]
         [--other-scenes PHOTOS] [any other argument of train.py, such as --passes 4 --semantic_dropout ...]
 
-For each fold a semantic head learns from the clips of the other sequences (and from what `--annotations` names), with
-train.py's own arguments, data and losses; the tracker's features of all clips are computed once. Then the person who
-acts is followed through every clip of the fold: track, interval, interaction and object are the model's own. The
-label of a clip is the interaction with the largest total confidence (score times seconds) over its events, or the
-one of the strongest moment where there is no event. The model must not have learned from these clips before: pass one
-without a semantic head, or (with `--keep_head true`) one whose head has seen other videos only.
+For each fold a semantic head learns from the clips of the other sequences (and from `--annotations` and
+`--sequences`), with train.py's own arguments, data and losses; the tracker's features of all clips are computed once.
+Then the person who acts is followed through every clip of the fold: track, interval, interaction and object are the
+model's own. The label of a clip is the interaction with the largest total confidence (score times seconds) over its
+events, or the one of the strongest moment where there is no event. The model must not have learned from these clips
+before: pass one without a semantic head, or (with `--keep_head true`) one whose head has seen other videos only.
 
 Each fold's answers go to `OUTPUT/<sequence>.json`; a fold that is there is not done again. Prints one JSON object:
 accuracy and confusion matrix, frame-level F1, temporal IoU of the event of the right class, whether the right person
@@ -44,6 +44,7 @@ from modeling_semtrack.checkpoint import BUNDLED
 from modeling_semtrack.files import atomic_path
 from modeling_semtrack.long_tail import InteractionLoss
 from modeling_semtrack.processing_semtrack import clip_box
+from modeling_semtrack.training_activity import fit_activity
 from modeling_semtrack.training_arguments import TrainArguments, check_arguments, parse_arguments
 from modeling_semtrack.training_clips import (
     ClipDataset,
@@ -77,7 +78,7 @@ def main() -> None:
     args = training_arguments(arguments.model, output, rest)
     check_arguments(args)
     videos = read_videos(*annotation_files(Path(arguments.data)), split=None)
-    others = annotated_videos(args, "train") if args.annotations else []
+    others = annotated_videos(args, "train")
     claim(output, args, arguments)
     folds = sorted({sequence_of(video) for video in videos}, key=lambda name: (len(name), name))
     clips: list[TargetClip] = []
@@ -171,6 +172,7 @@ def train_head(args: TrainArguments, model: SemTrackModel, clips: Sequence[Targe
     ]
     trainer = SemanticTrainer(model, InteractionLoss(args.interaction_loss, [max(1, count) for count in times]))
     trainer.to(model.device)
+    fit_activity(trainer, clips, trainer.interaction_loss, args.balance)
     trainable = train.select_trainable(model, args)
     optimizer = torch.optim.AdamW(trainable, lr=args.learning_rate, weight_decay=args.weight_decay)
     schedule = train.new_schedule(optimizer, args)

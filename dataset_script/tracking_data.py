@@ -1,4 +1,4 @@
-"""The tracking stage's data: whatever mixture of photos, sequences and videos the user has."""
+"""What a run trains on beside annotated interactions: whatever mixture of photos, sequences and videos there is."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from modeling_semtrack.video import VideoReader
 
 from .names import read_names
 from .pairs import MixedSampler, PhotoSampler, SequenceSampler
+from .records import TargetRecord, VideoRecord
 from .semantic_data import AnnotatedVideo
+from .sources.frames import probe
 from .sources.otb import BoxSequence, list_images, read_sequences
 
 PHOTO_WEIGHT, SEQUENCE_WEIGHT, VIDEO_WEIGHT = 0.6, 0.3, 0.1  # the last one for each source of videos
 MOST_FRAMES = 5000  # of a source's videos that are held in memory
 MOST_OF_A_VIDEO = 100  # frames, evenly spread
+FRAMES_PER_SECOND = 25.0  # of a folder of images
 LONGEST_SIDE = 360  # pixels; larger frames are scaled down
 
 
@@ -53,6 +56,34 @@ def tracking_sampler(
     if not samplers:
         raise ValueError("nothing to train on: pass images, sequences or videos (a folder each)")
     return MixedSampler(samplers)
+
+
+def idle_videos(sequences: str | Path, exclude: str | Path | None = None) -> list[AnnotatedVideo]:
+    """Sequences as videos whose targets take part in no interaction: what a head must not see one in.
+
+    Args:
+        sequences: Folder of OTB-like sequences. That they show no interaction of interest is for the caller to know.
+        exclude: Text file with names of sequences to leave out.
+    """
+    videos = []
+    for sequence in without_excluded(read_sequences(sequences), exclude):
+        width, height, count, fps = probe(sequence.frames)
+        boxes = {i: tuple(box) for i, box in enumerate(sequence.boxes[:count].tolist()) if np.isfinite(box).all()}
+        target = TargetRecord(track_id=1, category=None, boxes=boxes, main=True)
+        record = VideoRecord(
+            video_id=sequence.name,
+            file_name=sequence.frames.name,
+            width=width,
+            height=height,
+            fps=fps or FRAMES_PER_SECOND,
+            num_frames=count,
+            targets=[target],
+            interactions=[],
+            prompt=None,
+            source="sequences",
+        )
+        videos.append(AnnotatedVideo(record, sequence.frames))
+    return videos
 
 
 def without_excluded(sequences: list[BoxSequence], exclude: str | Path | None) -> list[BoxSequence]:

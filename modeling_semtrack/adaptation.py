@@ -9,14 +9,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch.nn.functional import binary_cross_entropy, kl_div, linear
 
+from .heads_semtrack import SemTrackEmbeds
 from .meta_learning import inner_loop
-from .reading import InteractionReader
+from .reading import InteractionReader, speakers_of
 
 CERTAIN = 2.0  # logit of a new class over "none" where a step is as typical of it as the labelled ones are
 LEAST_AGREEMENT = 0.1  # of a step's score under its own class: the least by which others of the class may stand out
+LEAST_MARGIN = 0.01  # of the discriminant, a squared distance in deviations; steps that differ by less are alike
 MOST_SEEN = 1000  # steps that stand for all that a session remembers
 OBJECT_CAUTION = 0.5  # an object is asked for only where its interaction is told
-CLASSIFIERS = ("interaction_classifier", "object_classifier")  # of the readout
+CLASSIFIERS = {"activity_classifier": "activity", "object_classifier": "queries"}  # of the readout: what each reads
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,9 @@ Label = tuple[str | None, str | None]  # names of the interaction and of its obj
 
 def adapt_readout(
     reader: InteractionReader,
-    queries: torch.Tensor,
+    embeds: SemTrackEmbeds,
     labels: Sequence[Sequence[Label]],
-    seen: torch.Tensor,
+    seen: SemTrackEmbeds,
     settings: AdaptationSettings,
 ) -> InteractionReader:
     """A reader whose classifiers have learned the labelled steps; the given one and the model stay as they are.
@@ -91,28 +93,32 @@ def adapt_readout(
 
     Args:
         reader: Known classes and the weights to start from.
-        queries: [steps, queries, hidden], embeddings of the labelled steps.
+        embeds: Of the labelled steps.
         labels: For each step its (interaction, object) names; interaction None for a step in which nothing happens,
             object None for an unknown one.
-        seen: [all steps, queries, hidden], what the session remembers.
+        seen: Of all steps that the session remembers.
         settings: Of the learning.
     """
     # Copies, since tensors of inference mode take no part in gradients
-    queries, seen = queries.detach().clone().float(), _thinned(seen).detach().clone().float()
+    embeds = SemTrackEmbeds(*(tensor.detach().clone().float() for tensor in embeds))
+    seen = SemTrackEmbeds(*(_thinned(tensor).detach().clone().float() for tensor in seen))
     own = {name: weight.detach().clone().float() for name, weight in reader.readout.state_dict().items()}
     weights = {**own, **reader.weights}
     names = {"interaction": list(reader.interactions), "object": list(reader.objects)}
     for name in _new_names(labels, 0, names["interaction"]):
         shows = [row for row, step in enumerate(labels) if name in dict(step)]
-        _add_class(weights, "interaction_classifier", queries[shows], seen, settings)
+        # An activity is one embedding where of queries there are several
+        _add_class(weights, "activity_classifier", embeds.activity[shows][:, None], seen.activity[:, None], settings)
         names["interaction"].append(name)
+    speakers = speakers_of(_logits(weights, "interaction_classifier", embeds.queries), len(names["interaction"]))
     for name in _new_names(labels, 1, names["object"]):
         shows = [(row, label[0]) for row, step in enumerate(labels) for label in step if label[1] == name]
-        spoken = [_speaker(weights, queries[row], names["interaction"].index(told)) for row, told in shows]
-        _add_class(weights, "object_classifier", torch.stack(spoken), seen, replace(settings, caution=OBJECT_CAUTION))
+        spoken = [embeds.queries[row, speakers[row, names["interaction"].index(told)]] for row, told in shows]
+        cautious = replace(settings, caution=OBJECT_CAUTION)
+        _add_class(weights, "object_classifier", torch.stack(spoken)[:, None], seen.queries, cautious)
         names["object"].append(name)
     extended = InteractionReader(reader.readout, names["interaction"], names["object"], weights)
-    return _descend(extended, queries, labels, seen, settings)
+    return _descend(extended, embeds, speakers, labels, seen, settings)
 
 
 def _thinned(seen: torch.Tensor) -> torch.Tensor:
@@ -124,12 +130,6 @@ def _new_names(labels: Sequence[Sequence[Label]], position: int, known: Sequence
     """The labels' interactions (position 0) or objects (1) that are not known yet."""
     named = {label[position] for step in labels for label in step}
     return sorted(named - {None, *known})
-
-
-def _speaker(weights: Mapping[str, torch.Tensor], queries: torch.Tensor, interaction: int) -> torch.Tensor:
-    """The query of a step that is surest of an interaction: [queries, hidden] -> [1, hidden]."""
-    certainty = _logits(weights, "interaction_classifier", queries).softmax(-1)[:, interaction]
-    return queries[certainty.argmax()][None]
 
 
 def _add_class(
@@ -187,7 +187,7 @@ def _discriminant(
     if len(queries) > 1:
         others = (directions.sum(0) - directions) / (len(directions) - 1)  # without the step itself
         typical = torch.stack([reach(step, other) for step, other in zip(queries, others)]).mean()
-    margin = (typical - usual).clamp_min(LEAST_AGREEMENT * (own - usual)).clamp_min(1e-6)
+    margin = (typical - usual).clamp_min(LEAST_AGREEMENT * (own - usual)).clamp_min(LEAST_MARGIN)
     offset = mean @ direction
     return direction, typical + offset - (1 - settings.caution) * margin, typical + offset
 
@@ -195,59 +195,59 @@ def _discriminant(
 @torch.enable_grad()
 def _descend(
     reader: InteractionReader,
-    queries: torch.Tensor,
+    embeds: SemTrackEmbeds,
+    speakers: torch.Tensor,
     labels: Sequence[Sequence[Label]],
-    seen: torch.Tensor,
+    seen: SemTrackEmbeds,
     settings: AdaptationSettings,
 ) -> InteractionReader:
     """Gradient descent of the classifiers on the labelled steps, held by the seen ones.
 
     It runs on embeddings around their mean, which most of the curvature comes from, at a rate that the rest allows.
     """
-    mean = seen.mean((0, 1))
-    queries, seen = queries - mean, seen - mean
-    start = {name: weight.detach() for name, weight in reader.weights.items() if "_classifier" in name}
-    for layer in CLASSIFIERS:
-        start[f"{layer}.bias"] = start[f"{layer}.bias"] + start[f"{layer}.weight"] @ mean
-    told = {layer: _logits(start, layer, seen).log_softmax(-1) for layer in CLASSIFIERS}
+    means = SemTrackEmbeds(seen.activity.mean(0), seen.queries.mean((0, 1)))
+    embeds = SemTrackEmbeds(*(tensor - mean for tensor, mean in zip(embeds, means)))
+    seen = SemTrackEmbeds(*(tensor - mean for tensor, mean in zip(seen, means)))
+    start = {name: weight.detach() for name, weight in reader.weights.items() if name.split(".")[0] in CLASSIFIERS}
+    told, rates = {}, {}
+    for layer, read in CLASSIFIERS.items():
+        start[f"{layer}.bias"] = start[f"{layer}.bias"] + start[f"{layer}.weight"] @ getattr(means, read)
+        told[layer] = _logits(start, layer, getattr(seen, read)).log_softmax(-1)
+        # A softmax bends by half the squared length of its inputs at most, the constant one of the offset included.
+        bend = (1 + settings.keep) * (1 + getattr(seen, read).square().sum(-1).mean()) / 2
+        rates |= {f"{layer}.weight": settings.rate / bend, f"{layer}.bias": settings.rate / bend}
 
     def loss_of(weights: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        drift = sum(
-            kl_div(_logits(weights, layer, seen).log_softmax(-1), before, log_target=True, reduction="sum")
-            for layer, before in told.items()
-        )
-        shift = settings.keep * drift / seen.shape[:2].numel()
-        return _label_loss(reader, weights, queries, labels) + shift
+        loss = _label_loss(reader, weights, embeds, speakers, labels)
+        for layer, before in told.items():
+            now = _logits(weights, layer, getattr(seen, CLASSIFIERS[layer])).log_softmax(-1)
+            drift = kl_div(now, before, log_target=True, reduction="sum")
+            loss = loss + settings.keep * drift / now.shape[:-1].numel()
+        return loss
 
-    # A softmax bends by half the squared length of its inputs at most, the constant one of the offset included.
-    bend = (1 + settings.keep) * (1 + seen.square().sum(-1).mean()) / 2
     start = {name: weight.requires_grad_() for name, weight in start.items()}
-    adapted = inner_loop(loss_of, start, settings.steps, settings.rate / float(bend), first_order=True)
+    adapted = inner_loop(loss_of, start, settings.steps, rates, first_order=True)
     adapted = {name: weight.detach() for name, weight in adapted.items()}
-    for layer in CLASSIFIERS:
-        adapted[f"{layer}.bias"] = adapted[f"{layer}.bias"] - adapted[f"{layer}.weight"] @ mean
+    for layer, read in CLASSIFIERS.items():
+        adapted[f"{layer}.bias"] = adapted[f"{layer}.bias"] - adapted[f"{layer}.weight"] @ getattr(means, read)
     return replace(reader, weights={**reader.weights, **adapted})
 
 
-def _logits(weights: Mapping[str, torch.Tensor], layer: str, queries: torch.Tensor) -> torch.Tensor:
+def _logits(weights: Mapping[str, torch.Tensor], layer: str, embeds: torch.Tensor) -> torch.Tensor:
     """Of one classifier of the readout."""
-    return linear(queries, weights[f"{layer}.weight"], weights[f"{layer}.bias"])
+    return linear(embeds, weights[f"{layer}.weight"], weights[f"{layer}.bias"])
 
 
 def _label_loss(
     reader: InteractionReader,
     weights: Mapping[str, torch.Tensor],
-    queries: torch.Tensor,
+    embeds: SemTrackEmbeds,
+    speakers: torch.Tensor,
     labels: Sequence[Sequence[Label]],
 ) -> torch.Tensor:
-    """What is read from the labelled steps beside the labels.
-
-    Each interaction is a question to the whole step, answered by its most certain query, as in
-    [`InteractionReader.read`]; that query is asked for the object, too.
-    """
-    probabilities = _logits(weights, "interaction_classifier", queries).softmax(-1)[..., :-1]
-    answers, speakers = probabilities.max(-2)  # [steps, interactions]
-    objects = _logits(weights, "object_classifier", queries).log_softmax(-1)
+    """What is read from the labelled steps beside the labels; an interaction's object is what its speaker says."""
+    answers = _logits(weights, "activity_classifier", embeds.activity).softmax(-1)[..., :-1]  # [steps, interactions]
+    objects = _logits(weights, "object_classifier", embeds.queries).log_softmax(-1)
     truth = torch.zeros_like(answers)
     misnamed = answers.new_zeros(())
     for row, step in enumerate(labels):

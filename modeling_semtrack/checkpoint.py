@@ -21,6 +21,7 @@ from .processing_semtrack import SemTrackProcessor
 MODEL_VARIABLE = "SEMTRACK_MODEL"
 BUNDLED = Path(__file__).resolve().parent.parent / "checkpoints" / "semtrack-tiny"
 LABEL_MAPS = {
+    "semantic_head.readout.activity_classifier.weight": "id2interaction",
     "semantic_head.readout.interaction_classifier.weight": "id2interaction",
     "semantic_head.readout.object_classifier.weight": "id2object",
 }

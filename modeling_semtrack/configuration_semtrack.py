@@ -28,8 +28,8 @@ class SemTrackConfig(PreTrainedConfig):
         semantic_head (`str`): `"query"` (set prediction with interaction queries) or `"none"`.
         num_interaction_queries, num_semantic_layers (`int`): Shape of the semantic head.
         semantic_dropout (`float`): Dropout in the layers of the semantic head, in [0, 1).
-        use_scene_context, use_temporal_memory (`bool`): Whether the semantic head sees the whole frame, and
-            the past of the target.
+        use_scene_context, use_temporal_memory (`bool`): Whether the semantic head sees the whole frame and what
+            surrounds the target, and the past of the target.
         context_grid (`int`): The semantic head sees search region and scene in at most `context_grid ** 2` cells each.
         memory_length (`int`): Semantic steps that the causal memory holds.
         memory_grid (`int`): Each remembered step keeps the target's embedding and `memory_grid ** 2` pooled
@@ -86,6 +86,7 @@ class SemTrackConfig(PreTrainedConfig):
     box_l1_loss_weight: float | int = 5.0
     box_giou_loss_weight: float | int = 2.0
     presence_loss_weight: float | int = 1.0
+    activity_loss_weight: float | int = 1.0
     interaction_loss_weight: float | int = 1.0
     object_loss_weight: float | int = 1.0
     object_box_loss_weight: float | int = 2.0

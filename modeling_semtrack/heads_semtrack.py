@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
+from .activity_semtrack import SemTrackActivity, activity_size
 from .configuration_semtrack import SemTrackConfig
 from .layers_semtrack import (
     SemTrackDecoderLayer,
@@ -16,6 +17,7 @@ from .layers_semtrack import (
     at_least_float32,
     grid_centers,
 )
+from .memory_semtrack import SemTrackMemory
 
 SCORE_PRIOR = 0.01  # initial probability of a cell to be the centre (Lin et al., "Focal Loss", ICCV 2017)
 OFFSET_RANGE = 1.5  # a cell may point at a centre this many cells away
@@ -76,48 +78,36 @@ class SemTrackBoxHead(nn.Module):
         return score_logits, box_map, at_least_float32(presence_logits)
 
 
-@dataclass
-class SemTrackMemory:
-    """What the semantic head remembers of the last `memory_length` semantic steps of each target.
+class SemTrackEmbeds(NamedTuple):
+    """What the semantic head has gathered at each step.
 
     Attributes:
-        tokens: [batch, memory, cells, hidden]; cell 0 is the target's embedding, the others are pooled cells
-            of its search region.
-        boxes: [batch, memory, cells, 4], where each cell lay, cxcywh normalised to the scene.
-        times: [batch, memory], seconds.
-        valid: [batch, memory] bool; False for steps that have not happened yet.
+        activity: [..., activity size], what happens around the target ([`SemTrackActivity`]).
+        queries: [..., queries, hidden], each may have found an interaction and its object.
     """
 
-    tokens: torch.Tensor
-    boxes: torch.Tensor
-    times: torch.Tensor
-    valid: torch.Tensor
+    activity: torch.Tensor
+    queries: torch.Tensor
 
-    @classmethod
-    def empty(
-        cls, config: SemTrackConfig, batch: int, device: torch.device | str, dtype: torch.dtype
-    ) -> SemTrackMemory:
-        """The memory before the first step."""
-        length, cells = config.memory_length, 1 + config.memory_grid**2
-        return cls(
-            tokens=torch.zeros(batch, length, cells, config.hidden_size, device=device, dtype=dtype),
-            boxes=torch.full((batch, length, cells, 4), 0.5, device=device),
-            times=torch.zeros(batch, length, device=device),
-            valid=torch.zeros(batch, length, dtype=torch.bool, device=device),
-        )
 
-    @classmethod
-    def cat(cls, memories: list[SemTrackMemory], dim: int = 0) -> SemTrackMemory:
-        """Joins memories along the batch (0) or the time (1) dimension."""
-        return cls(*(torch.cat([getattr(m, name) for m in memories], dim) for name in cls.__dataclass_fields__))
+class SemTrackReading(NamedTuple):
+    """What the readout makes of it; all float32, the last class of all logits is "none".
 
-    def __getitem__(self, index: slice) -> SemTrackMemory:
-        """The memories of a slice of the batch."""
-        return SemTrackMemory(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+    Attributes:
+        activity_logits: [..., interactions + 1], what the target does.
+        interaction_logits: [..., queries, interactions + 1], which query speaks for an interaction.
+        object_logits: [..., queries, objects + 1], the object of what a query speaks for.
+        object_boxes: [..., queries, 4], where that is, cxcywh normalised to the scene.
+    """
+
+    activity_logits: torch.Tensor
+    interaction_logits: torch.Tensor
+    object_logits: torch.Tensor
+    object_boxes: torch.Tensor
 
 
 class SemTrackReadout(nn.Module):
-    """The last, linear part of the semantic head: what each query has found, its object, and where that is.
+    """The last, linear part of the semantic head: what the target does, with what, and where that is.
 
     It stands apart because it is all that adapts to a few labelled moments (ANIL, Raghu et al., ICLR 2020).
     """
@@ -125,18 +115,16 @@ class SemTrackReadout(nn.Module):
     def __init__(self, config: SemTrackConfig) -> None:
         super().__init__()
         hidden = config.hidden_size
+        self.activity_classifier = nn.Linear(activity_size(config), config.num_interactions + 1)
         self.interaction_classifier = nn.Linear(hidden, config.num_interactions + 1)
         self.object_classifier = nn.Linear(hidden, config.num_objects + 1)
         self.object_box = nn.Sequential(nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, 4))
 
-    def forward(self, queries: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Reads query embeddings [..., queries, hidden].
-
-        Returns:
-            interaction_logits [..., queries, interactions + 1], object_logits [..., queries, objects + 1] (the last
-            class is "none"), object_boxes [..., queries, 4] (cxcywh normalised to the scene); all float32.
-        """
-        return (
+    def forward(self, embeds: SemTrackEmbeds) -> SemTrackReading:
+        """Reads the embeddings of any number of steps."""
+        activity, queries = embeds
+        return SemTrackReading(
+            at_least_float32(self.activity_classifier(activity)),
             at_least_float32(self.interaction_classifier(queries)),
             at_least_float32(self.object_classifier(queries)),
             at_least_float32(self.object_box(queries)).sigmoid(),
@@ -144,10 +132,11 @@ class SemTrackReadout(nn.Module):
 
 
 class SemTrackSemanticHead(nn.Module):
-    """Set prediction of the target's interactions, after DETR (Carion et al., ECCV 2020).
+    """Names the target's interactions ([`SemTrackActivity`]) and finds their objects.
 
-    Learned queries that know the target attend to its search region, to the scene and to a causal memory
-    of the target's past. All keys carry their place relative to the target and their age.
+    The objects are found by set prediction, after DETR (Carion et al., ECCV 2020): learned queries that know the
+    target attend to its search region, to the scene and to a causal memory of the target's past. All keys carry
+    their place relative to the target and their age.
     """
 
     def __init__(self, config: SemTrackConfig) -> None:
@@ -163,10 +152,12 @@ class SemTrackSemanticHead(nn.Module):
         self.context_norm = nn.LayerNorm(hidden, eps=config.layer_norm_eps)
         self.layers = nn.ModuleList(SemTrackDecoderLayer(config) for _ in range(config.num_semantic_layers))
         self.norm = nn.LayerNorm(hidden, eps=config.layer_norm_eps)
+        self.activity = SemTrackActivity(config)
         self.readout = SemTrackReadout(config)
 
     def decode(
         self,
+        regions: torch.Tensor,
         view_embeds: torch.Tensor,
         view_features: torch.Tensor,
         target_embeds: torch.Tensor,
@@ -178,10 +169,11 @@ class SemTrackSemanticHead(nn.Module):
         scene_grid: tuple[int, int] | None = None,
         memory: SemTrackMemory | None = None,
         only: torch.Tensor | None = None,
-    ) -> tuple[torch.Tensor, SemTrackMemory | None]:
-        """Gathers what the target does at each step of a clip into the queries.
+    ) -> tuple[SemTrackEmbeds, SemTrackMemory | None]:
+        """Gathers what the target does at each step of a clip.
 
         Args:
+            regions: [batch, steps, cells * 2 * hidden], from [`SemTrackActivity.regions`].
             view_embeds, view_features: [batch, steps, tokens, hidden], search region after and before the
                 joint encoder.
             target_embeds: [batch, steps, hidden].
@@ -193,16 +185,17 @@ class SemTrackSemanticHead(nn.Module):
                 `use_scene_context`.
             scene_grid: (rows, columns) of the scene's tokens.
             memory: State after the previous clip, or None at the start.
-            only: [batch, steps] bool, the steps to decode; all where it is None or names no step. The others are
-                remembered, too, but their queries come back as zeros.
+            only: [batch, steps] bool, the steps whose queries to decode; all where it is None or names no step. The
+                others are remembered, too, but their queries come back as zeros.
 
         Returns:
-            Query embeddings [batch, steps, queries, hidden], and the memory after the last step.
+            Embeddings with [batch, steps] in front, and the memory after the last step.
         """
         batch, steps = times.shape
         cells = at_most(grid, self.config.context_grid)
         view_embeds, view_features = (pool_tokens(tokens, grid, cells) for tokens in (view_embeds, view_features))
-        grid = cells
+        grid, past = cells, None
+        codes = self.activity.encode(regions, target_boxes)
         search = self.search_projection(torch.cat([view_embeds, view_features], dim=-1))
         centers = grid_centers(*grid, search.device)  # [tokens, 2]
         context = [search + self._place(_cells_to_boxes(centers, grid, view_windows), target_boxes, None, source=0)]
@@ -218,14 +211,15 @@ class SemTrackSemanticHead(nn.Module):
             valid.append(torch.ones(scene_features.shape[:3], dtype=torch.bool, device=search.device))
         if self.config.use_temporal_memory:
             pooled = pool_tokens(search, grid, (self.config.memory_grid, self.config.memory_grid))
-            history = self._extend(memory, pooled, target_embeds, target_boxes, view_windows, times)
-            past = _past_of_each_step(history, steps)  # tensors [batch, steps, memory, ...]
+            history = self._extend(memory, pooled, codes, target_embeds, target_boxes, view_windows, times)
+            past = history.before_each_of(steps)  # tensors [batch, steps, memory, ...]
             ages = (times[:, :, None] - past.times)[..., None].expand(past.boxes.shape[:-1])
             places = self._place(past.boxes.flatten(2, 3), target_boxes, ages.flatten(2, 3), source=1)
             context.append(past.tokens.flatten(2, 3) + places)
             valid.append(past.valid[..., None].expand(past.boxes.shape[:-1]).flatten(2, 3))
             memory = SemTrackMemory(*(t[:, -self.config.memory_length :].detach() for t in vars(history).values()))
 
+        activity = self.activity(codes, target_boxes, times, past)
         keys = torch.cat(context, dim=2).flatten(0, 1)  # [batch * steps, keys, hidden]
         valid = torch.cat(valid, dim=2).flatten(0, 1)
         about_target = self.target_projection(target_embeds) + self._place(target_boxes, target_boxes, None, source=1)
@@ -242,7 +236,7 @@ class SemTrackSemanticHead(nn.Module):
         queries = self.norm(queries)
         if only is not None:
             queries = queries.new_zeros(batch * steps, *queries.shape[1:]).index_copy(0, chosen, queries)
-        return queries.unflatten(0, (batch, steps)), memory
+        return SemTrackEmbeds(activity, queries.unflatten(0, (batch, steps))), memory
 
     def _place(
         self, boxes: torch.Tensor, target_boxes: torch.Tensor, ages: torch.Tensor | None, source: int
@@ -262,6 +256,7 @@ class SemTrackSemanticHead(nn.Module):
         self,
         memory: SemTrackMemory | None,
         pooled: torch.Tensor,
+        codes: torch.Tensor,
         target_embeds: torch.Tensor,
         target_boxes: torch.Tensor,
         view_windows: torch.Tensor,
@@ -274,6 +269,7 @@ class SemTrackSemanticHead(nn.Module):
         now = SemTrackMemory(
             tokens=torch.cat([target_embeds[:, :, None].to(pooled.dtype), pooled], dim=2),
             boxes=torch.cat([target_boxes[:, :, None].float(), cells], dim=2),
+            codes=codes.to(pooled.dtype),
             times=times.float(),
             valid=torch.ones(batch, steps, dtype=torch.bool, device=pooled.device),
         )
@@ -315,13 +311,3 @@ def _cells_to_boxes(cells: torch.Tensor, grid: tuple[int, int], windows: torch.T
     centers = windows[..., :2] + (cells - 0.5) * windows[..., 2:]
     sizes = windows[..., 2:] / torch.tensor([grid[1], grid[0]], device=windows.device)
     return torch.cat([centers, sizes.expand_as(centers)], dim=-1)
-
-
-def _past_of_each_step(history: SemTrackMemory, steps: int) -> SemTrackMemory:
-    """For each of the last `steps` entries the `memory` entries before it: [batch, steps, memory, ...]."""
-    length = history.times.shape[1] - steps
-
-    def unfold(tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.unfold(1, length, 1)[:, :steps].movedim(-1, 2)
-
-    return SemTrackMemory(*(unfold(tensor) for tensor in vars(history).values()))

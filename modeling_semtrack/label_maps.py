@@ -13,7 +13,7 @@ from .checkpoint import export_checkpoint, load_checkpoint
 from .configuration_semtrack import SemTrackConfig
 from .modeling_semtrack import SemTrackModel
 
-CLASSIFIER = "semantic_head.readout.interaction_classifier"
+CLASSIFIERS = ("semantic_head.readout.activity_classifier", "semantic_head.readout.interaction_classifier")
 
 
 def main() -> None:
@@ -48,8 +48,8 @@ def with_interactions(model: SemTrackModel, names: Collection[str]) -> SemTrackM
     kept = [index for index, name in config.id2interaction.items() if name in names]
     renamed = {place: config.id2interaction[index] for place, index in enumerate(kept)}
     weights = model.state_dict()
-    for part in ("weight", "bias"):
-        weights[f"{CLASSIFIER}.{part}"] = weights[f"{CLASSIFIER}.{part}"][[*kept, config.num_interactions]]
+    for name in (f"{layer}.{part}" for layer in CLASSIFIERS for part in ("weight", "bias")):
+        weights[name] = weights[name][[*kept, config.num_interactions]]
     smaller = SemTrackModel(SemTrackConfig.from_dict(config.to_dict() | {"id2interaction": renamed}))
     smaller.load_state_dict(weights)
     return smaller.to(model.device, model.dtype).eval()

@@ -23,7 +23,7 @@ EFFECTIVE_BETA = 0.999  # of the effective number of samples
 
 
 class InteractionLoss(nn.Module):
-    """Classification loss of matched queries.
+    """Classification loss of what the target does, and of what matched queries speak for.
 
     * `"cross_entropy"`
     * `"focal"`: Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, eq. 4.
@@ -64,8 +64,8 @@ class InteractionLoss(nn.Module):
         """The mean loss.
 
         Args:
-            logits: [queries, interactions + 1].
-            labels: [queries] int64.
+            logits: [n, interactions + 1].
+            labels: [n] int64.
             weight: [interactions + 1], weight of each class in the mean.
         """
         if self.name == "balanced_softmax":
@@ -112,7 +112,7 @@ def begin_retraining(readout: SemTrackReadout, method: str) -> list[nn.Parameter
     Raises:
         ValueError: If the method is unknown.
     """
-    classifier = readout.interaction_classifier
+    classifier = readout.activity_classifier
     if method == "crt":
         classifier.reset_parameters()
         return list(classifier.parameters())
@@ -126,7 +126,7 @@ def begin_retraining(readout: SemTrackReadout, method: str) -> list[nn.Parameter
 
 def finish_retraining(readout: SemTrackReadout) -> None:
     """Folds what [`begin_retraining`] has added into the weights."""
-    classifier = readout.interaction_classifier
+    classifier = readout.activity_classifier
     for name in ("weight", "bias"):
         if parametrize.is_parametrized(classifier, name):
             parametrize.remove_parametrizations(classifier, name)

@@ -58,17 +58,14 @@ def semtrack_loss(output, targets: SemTrackTargets, config: SemTrackConfig) -> d
         config: Names the weight of "none" and the number of classes.
 
     Returns:
-        `score`, `box_l1`, `box_giou`, `presence`, and, where interactions are annotated, `interaction`,
+        `score`, `box_l1`, `box_giou`, `presence`, and, where interactions are annotated, `activity`, `interaction`,
         `object`, `object_box`.
     """
     losses = tracking_losses(output.score_logits, output.box_map, targets.boxes, targets.presence)
     losses["presence"] = F.binary_cross_entropy_with_logits(output.presence_logits, targets.presence.float())
     if targets.interactions is not None and output.interaction_logits is not None:
-        losses.update(
-            semantic_losses(
-                output.interaction_logits, output.object_logits, output.object_boxes, targets, config.none_weight
-            )
-        )
+        read = (output.activity_logits, output.interaction_logits, output.object_logits, output.object_boxes)
+        losses.update(semantic_losses(*read, targets, config.none_weight))
     return losses
 
 
@@ -129,6 +126,7 @@ def focal_loss(logits: torch.Tensor, heat: torch.Tensor) -> torch.Tensor:
 
 
 def semantic_losses(
+    activity_logits: torch.Tensor,
     interaction_logits: torch.Tensor,
     object_logits: torch.Tensor,
     object_boxes: torch.Tensor,
@@ -136,14 +134,15 @@ def semantic_losses(
     none_weight: float,
     interaction_loss: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
 ) -> dict[str, torch.Tensor]:
-    """Set prediction loss (DETR, eq. 2) over the annotated views.
+    """The classification of what the target does, and the set prediction loss (DETR, eq. 2), over the annotated views.
 
     Args:
+        activity_logits: [batch, interactions + 1].
         interaction_logits: [batch, queries, interactions + 1].
         object_logits: [batch, queries, objects + 1].
         object_boxes: [batch, queries, 4], cxcywh normalised to the scene.
         targets: Truth; views with `described` False are left out.
-        none_weight: Weight of "none", the last class, in both classifications.
+        none_weight: Weight of "none", the last class, in both classifications of the queries.
         interaction_loss: Of (logits [n, classes], labels [n], class weights), in place of the cross-entropy; see
             [`InteractionLoss`].
     """
@@ -167,10 +166,35 @@ def semantic_losses(
     giou = 1 - generalized_iou(object_boxes, truth)
     object_box = ((5 * l1 + 2 * giou) / 2 * known).sum() / known.sum().clamp_min(1)
     return {
+        "activity": activity_loss(activity_logits, targets, interaction_loss),
         "interaction": _classification(interaction_logits, interactions, none_weight, interaction_loss),
         "object": _classification(object_logits, objects, none_weight),
         "object_box": object_box,
     }
+
+
+def activity_loss(
+    logits: torch.Tensor,
+    targets: SemTrackTargets,
+    loss: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+    weight: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Mean loss of the views' interactions; a view that shows none counts as "none", one with several for each.
+
+    Args:
+        logits: [batch, interactions + 1].
+        targets: Truth; views with `described` False are left out.
+        loss: In place of the cross-entropy, as in [`semantic_losses`].
+        weight: [interactions + 1], weight of each class; 1 by default.
+    """
+    weight = logits.new_ones(logits.shape[-1]) if weight is None else weight
+    labels = targets.interactions.clone()
+    idle = (labels == IGNORE).all(-1)
+    labels[idle, 0] = logits.shape[-1] - 1
+    if targets.described is not None:
+        labels[~targets.described] = IGNORE
+    views, events = (labels != IGNORE).nonzero(as_tuple=True)
+    return _mean_loss(logits[views], labels[views, events], weight, loss)
 
 
 @torch.no_grad()
@@ -223,7 +247,16 @@ def _classification(
     weight = logits.new_ones(logits.shape[-1])
     weight[-1] = none_weight
     known = labels != IGNORE
+    return _mean_loss(logits[known], labels[known], weight, loss)
+
+
+def _mean_loss(
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    weight: torch.Tensor,
+    loss: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] | None,
+) -> torch.Tensor:
+    """Cross-entropy, or another loss, of [n, classes] and [n] with class weights; 0 of nothing."""
     if loss is not None:
-        return loss(logits[known], labels[known], weight)
-    losses = F.cross_entropy(logits[known], labels[known], weight, reduction="sum")
-    return losses / weight[labels[known]].sum().clamp_min(1e-6)
+        return loss(logits, labels, weight)
+    return F.cross_entropy(logits, labels, weight, reduction="sum") / weight[labels].sum().clamp_min(1e-6)

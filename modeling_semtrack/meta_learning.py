@@ -229,12 +229,12 @@ class MetaEpisode(nn.Module):
             return lambda weights, labels: functional_call(
                 self.trainer, dict(weights), (labels,), inputs, tie_weights=False
             )
-        queries = self.trainer.decode(**inputs, only=episode.clips["labels"].described)[0]
+        embeds = self.trainer.decode(**inputs, only=episode.clips["labels"].described)[0]
         readout = self.trainer.model.semantic_head.readout
 
         def read(weights: Weights, labels: SemTrackTargets) -> SemTrackOutput:
             local = {name.removeprefix(READOUT): weight for name, weight in weights.items()}
-            return self.trainer.judge(*functional_call(readout, local, (queries,), tie_weights=False), labels)
+            return self.trainer.judge(functional_call(readout, local, (embeds,), tie_weights=False), labels)
 
         return read
 

@@ -10,8 +10,9 @@ from transformers.utils import ModelOutput
 from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
+from .activity_semtrack import SemTrackActivity, SemTrackRegionProjection
 from .configuration_semtrack import SemTrackConfig
-from .heads_semtrack import SemTrackBoxHead, SemTrackMemory, SemTrackScoreConv, SemTrackSemanticHead
+from .heads_semtrack import SemTrackBoxHead, SemTrackEmbeds, SemTrackReading, SemTrackScoreConv, SemTrackSemanticHead
 from .layers_semtrack import (
     SemTrackAttention,
     SemTrackLayer,
@@ -20,6 +21,7 @@ from .layers_semtrack import (
     grid_centers,
 )
 from .loss_semtrack import SemTrackTargets, semtrack_loss
+from .memory_semtrack import SemTrackMemory
 from .stem_semtrack import build_stem
 
 # Rows of the type embedding: what kind of token this is.
@@ -48,7 +50,8 @@ class SemTrackOutput(ModelOutput):
         pred_boxes: [batch, 4], the box of the best cell, cxcywh normalised to the view.
         presence_logits: [batch], whether the target is visible in the view.
         target_embeds: [batch, hidden].
-        interaction_logits: [batch, queries, interactions + 1]; the last class is "none".
+        activity_logits: [batch, interactions + 1], what the target does; the last class is "none".
+        interaction_logits: [batch, queries, interactions + 1], which query speaks for an interaction.
         object_logits: [batch, queries, objects + 1]; the last class is "none".
         object_boxes: [batch, queries, 4], cxcywh normalised to the scene.
         memory: State of the semantic head after the last step, to be passed to the next call.
@@ -62,6 +65,7 @@ class SemTrackOutput(ModelOutput):
     pred_boxes: torch.Tensor | None = None
     presence_logits: torch.Tensor | None = None
     target_embeds: torch.Tensor | None = None
+    activity_logits: torch.Tensor | None = None
     interaction_logits: torch.Tensor | None = None
     object_logits: torch.Tensor | None = None
     object_boxes: torch.Tensor | None = None
@@ -115,6 +119,11 @@ class SemTrackPreTrainedModel(PreTrainedModel):
             init.normal_(module.queries, std=1.0)
         elif isinstance(module, SemTrackScoreConv):
             init.constant_(module.bias, module.prior_bias)
+        elif isinstance(module, SemTrackRegionProjection):
+            init.normal_(module.weight, std=module.in_features**-0.5)
+        elif isinstance(module, SemTrackActivity):
+            init.zeros_(module.center)
+            init.ones_(module.scale)
 
 
 class SemTrackModel(SemTrackPreTrainedModel):
@@ -295,7 +304,7 @@ class SemTrackModel(SemTrackPreTrainedModel):
         if clip:
             for name in ("score_logits", "box_map", "pred_boxes", "presence_logits", "target_embeds"):
                 output[name] = output[name].unflatten(0, (batch, steps))
-            for name in ("interaction_logits", "object_logits", "object_boxes"):
+            for name in SemTrackReading._fields:
                 if name in output:
                     output[name] = output[name].unflatten(0, (batch, steps))
         return SemTrackOutput(**vars(output))  # in the order of the fields: as a tuple it starts with the loss
@@ -308,7 +317,7 @@ class SemTrackModel(SemTrackPreTrainedModel):
         times: torch.Tensor,
         scene: tuple[torch.Tensor, tuple[int, int]] | None,
         memory: SemTrackMemory | None,
-    ) -> tuple[torch.Tensor, SemTrackMemory | None]:
+    ) -> tuple[SemTrackEmbeds, SemTrackMemory | None]:
         """Runs the semantic head on tracked views, up to its readout.
 
         Args:
@@ -326,9 +335,10 @@ class SemTrackModel(SemTrackPreTrainedModel):
         features, scene_grid = scene if scene is not None else (None, None)
         if features is not None:
             features = features.expand(batch, -1, -1, -1)
+        views = [t.unflatten(0, (batch, steps)) for t in (track.view_embeds, track.view_features)]
         return self.semantic_head.decode(
-            track.view_embeds.unflatten(0, (batch, steps)),
-            track.view_features.unflatten(0, (batch, steps)),
+            self.semantic_head.activity.regions(*views, target_boxes, view_windows, track.grid),
+            *views,
             track.target_embeds.unflatten(0, (batch, steps)),
             target_boxes,
             view_windows,
@@ -355,11 +365,9 @@ class SemTrackModel(SemTrackPreTrainedModel):
             scene = (features.unflatten(0, shape), scene_grid)
         inputs = {name: value.reshape(*shape, *value.shape[value.dim() - (name != "times") :])
                   for name, value in semantic_inputs.items()}  # fmt: skip
-        queries, output.memory = self.decode(track, scene=scene, memory=memory, **inputs)
-        interactions, objects, boxes = self.semantic_head.readout(queries)
-        output.interaction_logits = interactions.flatten(0, 1)
-        output.object_logits = objects.flatten(0, 1)
-        output.object_boxes = boxes.flatten(0, 1)
+        embeds, output.memory = self.decode(track, scene=scene, memory=memory, **inputs)
+        for name, value in self.semantic_head.readout(embeds)._asdict().items():
+            output[name] = value.flatten(0, 1)
 
     def _prompt(
         self,

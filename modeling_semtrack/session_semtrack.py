@@ -13,8 +13,9 @@ import torch
 
 from .adaptation import AdaptationSettings, LabelledMoment, adapt_readout, labels_by_step
 from .events import DetectedInteraction, EventBuilder
-from .heads_semtrack import SemTrackMemory
+from .heads_semtrack import SemTrackEmbeds
 from .localization import Candidate, box_of_click, locate, smooth_size
+from .memory_semtrack import SemTrackMemory
 from .modeling_semtrack import SemTrackModel, SemTrackTrack
 from .processing_semtrack import (
     SemTrackProcessor,
@@ -58,11 +59,11 @@ class TargetState:
 
 
 class _Step(NamedTuple):
-    """A semantic step of one target: the query embeddings [queries, hidden], or None where it was not visible."""
+    """A semantic step of one target: what it was read from, or None where it was not visible."""
 
     frame_index: int
     time: float
-    queries: torch.Tensor | None
+    embeds: SemTrackEmbeds | None
 
 
 @dataclass
@@ -291,16 +292,16 @@ class SemTrackSession:
         """
         if self.stride == 0:
             raise ValueError("this session tracks only: adaptation needs semantic_stride > 0 and a semantic head")
-        steps = {t.target_id: [s for s in t.history if s.queries is not None] for t in self._targets.values()}
+        steps = {t.target_id: [s for s in t.history if s.embeds is not None] for t in self._targets.values()}
         for moment in moments:
             self._get(moment.target_id)
         times = {target_id: [step.time for step in known] for target_id, known in steps.items()}
         labels = labels_by_step(moments, times, self._moment_tolerance())
         reader = self._trained_reader()
         if labels:
-            queries = torch.stack([steps[target_id][position].queries for target_id, position in labels])
-            seen = torch.stack([step.queries for known in steps.values() for step in known])
-            reader = adapt_readout(reader, queries, list(labels.values()), seen, settings or AdaptationSettings())
+            labelled = _stacked([steps[target_id][position].embeds for target_id, position in labels])
+            seen = _stacked([step.embeds for known in steps.values() for step in known])
+            reader = adapt_readout(reader, labelled, list(labels.values()), seen, settings or AdaptationSettings())
         self._retell(reader)
 
     def reset_adaptation(self) -> None:
@@ -334,7 +335,7 @@ class SemTrackSession:
             kept = [event for event in told if event.end_frame <= steps[0].frame_index]
             target.events = EventBuilder(target.events.subject, self.settings.events, kept)
             for step in steps:
-                seen = () if step.queries is None else reader.read(step.queries[None], self._scene, self._size)[0]
+                seen = () if step.embeds is None else reader.read(_stacked([step.embeds]), self._scene, self._size)[0]
                 target.events.update(step.frame_index, step.time, seen)
                 target.interactions = seen
 
@@ -455,7 +456,7 @@ class SemTrackSession:
         places = torch.tensor([[window_to_view(windows[row], outer)] for row in rows], device=device)
         empty = SemTrackMemory.empty(self.model.config, 1, device, self.model.dtype)
         features, grid = scene
-        queries, memory = self.model.decode(
+        embeds, memory = self.model.decode(
             track.select(rows),
             boxes,
             places,
@@ -467,8 +468,14 @@ class SemTrackSession:
             target = targets[row]
             target.memory = None if memory is None else memory[position : position + 1]
             # One at a time, as `_retell` reads: a batch would round otherwise, and telling anew would change something
-            reading = self._reader.read(queries[position], outer, self._size)[0]
-            target.described(_Step(index, time, queries[position, 0]), reading)
+            here = SemTrackEmbeds(*(tensor[position, 0] for tensor in embeds))
+            reading = self._reader.read(_stacked([here]), outer, self._size)[0]
+            target.described(_Step(index, time, here), reading)
+
+
+def _stacked(embeds: Sequence[SemTrackEmbeds]) -> SemTrackEmbeds:
+    """Embeddings of single steps in one, [steps] in front."""
+    return SemTrackEmbeds(*map(torch.stack, zip(*embeds)))
 
 
 def _keep_freed_memory() -> None:

@@ -20,7 +20,7 @@ class SessionSettings:
         search_interval: Frames between two such searches.
         found_presence: Presence from which a target found elsewhere counts as the same.
         remembered_steps: Semantic steps of each target that may be labelled later ([`SemTrackSession.adapt`]); at 5
-            steps a second, 1,000 are the last 3 minutes and take 6 MB.
+            steps a second, 1,000 are the last 3 minutes and take 8 MB.
         events: When interactions start, last and count.
 
     Raises:

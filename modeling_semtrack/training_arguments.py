@@ -39,7 +39,9 @@ class TrainArguments:
     # Data
     images: str | None = field(default=None, metadata={"help": "Folder of photos."})
     masks: str | None = field(default=None, metadata={"help": "Folder of masks of the photos' main objects."})
-    sequences: str | None = field(default=None, metadata={"help": "Folder of OTB-like sequences."})
+    sequences: str | None = field(
+        default=None, metadata={"help": "Folder of OTB-like sequences; to the semantic head they show no interaction."}
+    )
     exclude: str | None = field(default=None, metadata={"help": "Text file with sequence names to leave out."})
     annotations: list[str] = field(default_factory=list, metadata={"help": "JSON files in the SemTrack layout."})
     videos: list[str] = field(default_factory=list, metadata={"help": "The folder of each file's videos."})

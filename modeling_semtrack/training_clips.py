@@ -16,10 +16,12 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
+from .activity_semtrack import SemTrackActivity
 from .configuration_semtrack import SemTrackConfig
 from .files import atomic_path
-from .heads_semtrack import SemTrackMemory, at_most, pool_tokens
+from .heads_semtrack import SemTrackEmbeds, SemTrackReading, at_most, pool_tokens
 from .loss_semtrack import IGNORE, SemTrackTargets, semantic_losses
+from .memory_semtrack import SemTrackMemory
 from .modeling_semtrack import SemTrackModel, SemTrackOutput
 from .processing_semtrack import SemTrackImageProcessor, Window, box_to_view, window_to_view
 from .training_views import photometric
@@ -43,9 +45,9 @@ class TargetClip:
     """Features and labels of one target over the semantic steps of one video.
 
     Attributes:
-        features: `view_features`, `view_embeds` [steps, tokens, hidden], `target_embeds` [steps, hidden],
-            `scene_features` [steps, scene tokens, hidden] (shared between the targets of a video),
-            `target_boxes`, `view_windows` [steps, 4], `times` [steps].
+        features: `regions` [steps, cells * 2 * hidden], `view_features`, `view_embeds` [steps, tokens, hidden],
+            `target_embeds` [steps, hidden], `scene_features` [steps, scene tokens, hidden] (shared between the
+            targets of a video), `target_boxes`, `view_windows` [steps, 4], `times` [steps].
         labels: `interactions`, `objects` [steps, MOST_EVENTS], `object_boxes` [steps, MOST_EVENTS, 4].
         grid, scene_grid: (rows, columns) of the tokens.
         video: Which video it is of: clips of one video make an episode.
@@ -131,7 +133,10 @@ def _target_clip(
     outer = processor.scene_window(shape)
     windows = [_jittered(processor.search_window(label.box), rng) for label in labels]
     first = processor.template(images[labels[0].frame_index][1], labels[0].box)
-    found: dict[str, list[torch.Tensor]] = {"view_features": [], "view_embeds": [], "target_embeds": []}
+    target_boxes = torch.tensor([box_to_view(label.box, outer) for label in labels])
+    view_windows = torch.tensor([window_to_view(window, outer) for window in windows], dtype=torch.float32)
+    names = ("regions", "view_features", "view_embeds", "target_embeds")
+    found: dict[str, list[torch.Tensor]] = {name: [] for name in names}
     for part in _parts(range(len(labels))):
         views = [processor.crop(images[labels[i].frame_index][1], windows[i], processor.view_size) for i in part]
         features, grid = model.embed(processor.normalize(views).to(model.device))
@@ -144,15 +149,16 @@ def _target_clip(
         boxes = torch.tensor([[box for _, box in pair] for pair in prompts])
         prompt = model.embed_templates(pixels.to(model.device), boxes.to(model.device))
         track = model.track(features, grid, prompt.to(features.dtype))
+        views = (t[None].to(model.device) for t in (target_boxes[part], view_windows[part]))
+        around = SemTrackActivity.regions(track.view_embeds[None], track.view_features[None], *views, track.grid)[0]
+        found["regions"].append(around.bfloat16().cpu())
         found["target_embeds"].append(track.target_embeds.bfloat16().cpu())
         for name in ("view_features", "view_embeds"):
             tokens, cells = _condensed(getattr(track, name), track.grid, model)
             found[name].append(tokens)
     features = {name: torch.cat(parts) for name, parts in found.items()}
     features["scene_features"] = torch.stack([scenes[label.frame_index] for label in labels])
-    features["target_boxes"] = torch.tensor([box_to_view(label.box, outer) for label in labels])
-    places = [window_to_view(window, outer) for window in windows]
-    features["view_windows"] = torch.tensor(places, dtype=torch.float32)
+    features["target_boxes"], features["view_windows"] = target_boxes, view_windows
     features["times"] = torch.tensor([images[label.frame_index][0] for label in labels])
     return TargetClip(features, label_tensors(labels, outer), cells, scene_grid, video)
 
@@ -247,8 +253,8 @@ class SemanticTrainer(nn.Module):
 
     def forward(self, labels: SemTrackTargets, **inputs: Any) -> SemTrackOutput:
         """Labels and features ([`decode`]) -> output with `loss` and `losses`."""
-        queries, memory = self.decode(**inputs, only=labels.described)
-        output = self.judge(*self.model.semantic_head.readout(queries), labels)
+        embeds, memory = self.decode(**inputs, only=labels.described)
+        output = self.judge(self.model.semantic_head.readout(embeds), labels)
         output.memory = memory
         return output
 
@@ -258,7 +264,7 @@ class SemanticTrainer(nn.Module):
         scene_grid: tuple[int, int],
         scene_features: torch.Tensor,
         **features: torch.Tensor | None,
-    ) -> tuple[torch.Tensor, SemTrackMemory | None]:
+    ) -> tuple[SemTrackEmbeds, SemTrackMemory | None]:
         """Tensors of [`TargetClip`] with a batch dimension in front -> as [`SemTrackSemanticHead.decode`]."""
         if not self.model.config.use_scene_context:
             return self.model.semantic_head.decode(grid=grid, **features)
@@ -266,19 +272,15 @@ class SemanticTrainer(nn.Module):
             grid=grid, scene_features=scene_features, scene_grid=scene_grid, **features
         )
 
-    def judge(
-        self, interactions: torch.Tensor, objects: torch.Tensor, boxes: torch.Tensor, labels: SemTrackTargets
-    ) -> SemTrackOutput:
-        """What the readout says [clips, steps, ...] beside the truth -> output with `loss` and `losses`."""
+    def judge(self, read: SemTrackReading, labels: SemTrackTargets) -> SemTrackOutput:
+        """What the readout says, [clips, steps] in front, beside the truth -> output with `loss` and `losses`."""
         config = self.model.config
-        flat = (tensor.flatten(0, 1) for tensor in (interactions, objects, boxes))
+        flat = (tensor.flatten(0, 1) for tensor in read)
         losses = semantic_losses(*flat, labels.flatten(True), config.none_weight, self.interaction_loss)
         return SemTrackOutput(
             loss=sum(getattr(config, f"{name}_loss_weight") * value for name, value in losses.items()),
             losses=losses,
-            interaction_logits=interactions,
-            object_logits=objects,
-            object_boxes=boxes,
+            **read._asdict(),
         )
 
 

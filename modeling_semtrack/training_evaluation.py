@@ -12,17 +12,17 @@ Counts = tuple[int, int, int]  # true positives, false positives, false negative
 
 
 def count_recognised(
-    interaction_logits: torch.Tensor, labels: SemTrackTargets, counted: torch.Tensor, names: dict[int, str]
+    activity_logits: torch.Tensor, labels: SemTrackTargets, counted: torch.Tensor, names: dict[int, str]
 ) -> dict[str, Counts]:
     """Counts steps by interaction; those that are neither said nor true are left out.
 
     Args:
-        interaction_logits: [clips, steps, queries, interactions + 1].
+        activity_logits: [clips, steps, interactions + 1].
         labels: `interactions` [clips, steps, events].
         counted: [clips, steps] bool, the steps to look at.
         names: Interactions by class index.
     """
-    probabilities = interaction_logits.softmax(-1)[..., :-1].amax(-2)  # [clips, steps, interactions]
+    probabilities = activity_logits.softmax(-1)[..., :-1]  # [clips, steps, interactions]
     said = (probabilities >= SAID) & counted[..., None]
     classes = torch.arange(probabilities.shape[-1], device=said.device)
     true = (labels.interactions[..., None] == classes).any(-2) & counted[..., None]

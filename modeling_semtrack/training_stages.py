@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from dataset_script.names import read_names
 from dataset_script.semantic_data import AnnotatedVideo, described_targets, label_maps, read_videos, target_events
 from dataset_script.sources.otb import BoxSequence, read_sequences
-from dataset_script.tracking_data import tracking_sampler
+from dataset_script.tracking_data import idle_videos, tracking_sampler
 from metrics.semtrack.recognition import FrameCounts, VideoRecognition, summarise_recognition
 
 from .benchmarking import SessionTracker, evaluate_tracker
@@ -29,6 +29,7 @@ from .meta_learning import MetaEpisode
 from .modeling_semtrack import SemTrackModel
 from .processing_semtrack import SemTrackProcessor
 from .session_semtrack import SemTrackSession
+from .training_activity import fit_activity
 from .training_arguments import TrainArguments, inner_settings
 from .training_clips import (
     ClipDataset,
@@ -129,6 +130,8 @@ def feature_stage(
     held_out_of = held_out_videos(args, model.config) if args.evaluate_every else []
     clips = cached_clips(args, model, processor, videos)
     held_out = compute_clips(args, model, processor, held_out_of, passes=1)
+    if fits_activity(args):
+        fit_activity(trainer, clips, trainer.interaction_loss, args.balance)
 
     def evaluate(model: SemTrackModel, process: int, processes: int) -> list[VideoRecognition]:
         evaluated = SemanticTrainer(model, trainer.interaction_loss)
@@ -159,6 +162,11 @@ def feature_stage(
         evaluate=evaluate,
         score=recognition_scores,
     )
+
+
+def fits_activity(args: TrainArguments) -> bool:
+    """Whether the activity part is set from the clips: a first time, or, in the semantic stage, anew."""
+    return not (args.resume or args.retrain) and (args.stage == "semantic" or not args.keep_head)
 
 
 def check_episodes(videos: list[AnnotatedVideo], config: SemTrackConfig) -> None:
@@ -221,7 +229,7 @@ def recognised(trainer: SemanticTrainer, clip: TargetClip) -> VideoRecognition:
     batch = send_to_device(collate_clips([clip]), trainer.model.device)
     output = trainer(**batch)
     labels = batch["labels"]
-    return as_recognition(clip.video, output.interaction_logits, labels, labels.described, trainer.model)
+    return as_recognition(clip.video, output.activity_logits, labels, labels.described, trainer.model)
 
 
 def recognised_after_adapting(
@@ -233,7 +241,7 @@ def recognised_after_adapting(
     labels = episode.clips["labels"]
     with torch.no_grad():
         output = forward(weights, labels)
-    return as_recognition(clip.video, output.interaction_logits, labels, episode.query, meta.trainer.model)
+    return as_recognition(clip.video, output.activity_logits, labels, episode.query, meta.trainer.model)
 
 
 def as_recognition(
@@ -281,7 +289,8 @@ def check_features(clips: list[TargetClip], anew: list[TargetClip], videos: list
         raise ValueError(f"the features in '{path}' hold '{others[0]}', which this run leaves out; name a new file")
     for kept, now in zip(clips, anew):
         same_labels = all(torch.equal(kept.labels[name], now.labels[name]) for name in ("interactions", "objects"))
-        if not same_labels or not all(_alike(kept.features[name], value) for name, value in now.features.items()):
+        same_kinds = kept.features.keys() == now.features.keys()
+        if not same_labels or not same_kinds or not all(_alike(kept.features[n], v) for n, v in now.features.items()):
             raise ValueError(f"the features in '{path}' are of another model or other labels; name a new file")
 
 
@@ -338,17 +347,18 @@ def labelled_targets(video: AnnotatedVideo, config: SemTrackConfig, phase: int) 
 
 
 def annotated_videos(args: TrainArguments, split: str) -> list[AnnotatedVideo]:
-    """The videos of all annotation files that belong to a split."""
+    """The videos of all annotation files that belong to a split; where interactions are learned, sequences as well."""
     if len(args.annotations) != len(args.videos):
         raise SystemExit(f"pass one --videos folder per --annotations file, got {args.annotations} and {args.videos}")
     pairs = zip(args.annotations, args.videos)
     if split == "train":
         described = args.stage != "tracking"
-        return [
+        annotated = [
             video
             for file, folder in pairs
             for video in read_videos(file, folder, exclude=args.exclude_videos, described=described)
         ]
+        return annotated + (idle_videos(args.sequences, args.exclude) if described and args.sequences else [])
     excluded = read_names(args.exclude_videos) if args.exclude_videos else set()
     return [
         video

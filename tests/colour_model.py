@@ -6,6 +6,7 @@ import torch
 from tiny_models import tiny_config
 from torch.nn.functional import adaptive_avg_pool2d
 
+from modeling_semtrack.heads_semtrack import SemTrackEmbeds, SemTrackReading
 from modeling_semtrack.layers_semtrack import grid_centers
 from modeling_semtrack.modeling_semtrack import SemTrackTrack
 
@@ -15,15 +16,15 @@ SURE = 6.0  # logit
 
 
 class SplitReadout(torch.nn.Module):
-    """Takes queries for interaction logits, object logits and box logits side by side."""
+    """Takes activities for their logits, and queries for interaction, object and box logits side by side."""
 
     def __init__(self, config):
         super().__init__()
         self.parts = (config.num_interactions + 1, config.num_objects + 1, 4)
 
-    def forward(self, queries):
-        interactions, objects, boxes = queries.split(self.parts, dim=-1)
-        return interactions, objects, boxes.sigmoid()
+    def forward(self, embeds):
+        interactions, objects, boxes = embeds.queries.split(self.parts, dim=-1)
+        return SemTrackReading(embeds.activity, interactions, objects, boxes.sigmoid())
 
 
 class ColourModel:
@@ -39,7 +40,7 @@ class ColourModel:
         described: For each call of `decode` its boxes, windows, times and memory.
         presence: Logit that replaces the presence of targets that are in the view.
         score: Logit of the centre of targets that are in the view.
-        interactions: (interaction, object, logit) of the queries.
+        interactions: (interaction, object, logit) of the queries; an interaction's activity has its greatest logit.
     """
 
     device = torch.device("cpu")
@@ -104,10 +105,14 @@ class ColourModel:
         interactions = torch.zeros(*shape, self.config.num_interactions + 1)
         objects = torch.zeros(*shape, self.config.num_objects + 1)
         interactions[..., -1] = 2 * SURE
+        activity = torch.zeros_like(interactions[:, :, 0])
+        activity[..., -1] = 0.0 if self.interactions else 2 * SURE
+        for interaction, _, logit in sorted(self.interactions, key=lambda told: told[2]):
+            activity[..., interaction] = logit
         for query, (interaction, kind, logit) in enumerate(self.interactions):
             interactions[:, :, query, -1] = 0.0
             interactions[:, :, query, interaction] = logit
             objects[:, :, query, kind] = SURE
         memory.times = torch.cat([memory.times[:, 1:], times], dim=1)
         boxes = torch.logit(torch.tensor([0.5, 0.5, 0.25, 0.25])).expand(*shape, 4)
-        return torch.cat([interactions, objects, boxes], dim=-1), memory
+        return SemTrackEmbeds(activity, torch.cat([interactions, objects, boxes], dim=-1)), memory

@@ -16,7 +16,7 @@ from benchmarks.ablation_world import APART, SHARED, SPLITS, World, followed_ste
 from modeling_semtrack.checkpoint import load_checkpoint
 from modeling_semtrack.training_arguments import check_arguments, parse_arguments
 
-SIZES = {"view": 64, "template": 32, "search_factor": 2.0, "fps": 25.0, "stride": 3}
+SIZES = {"crop": 64, "crop_factor": 2.0, "fps": 25.0, "stride": 3, "seeds": (0, 2, 4)}
 
 
 def shortened(variant):

@@ -105,10 +105,10 @@ def test_no_labels_change_nothing_and_steps_are_those_of_the_inner_loop():
     (episode, _), *_ = new_episodes(some_videos(), 2)
     logits = adapted_logits(trainer, episode, "head", [NO_LABELS, (1, 0.1), (3, 0.1)])
     with torch.no_grad():
-        plain = trainer(**episode.clips).interaction_logits
+        plain = trainer(**episode.clips).activity_logits
     assert torch.allclose(logits[NO_LABELS], plain, atol=1e-6)
     weights, forward = MetaEpisode(trainer, InnerLoopSettings("head", 3, 0.1, first_order=True)).adapt(episode)
-    expected = forward(weights, episode.clips["labels"]).interaction_logits
+    expected = forward(weights, episode.clips["labels"]).activity_logits
     assert torch.allclose(logits[3, 0.1], expected, atol=1e-5)
     assert not torch.allclose(logits[1, 0.1], plain, atol=1e-4)
     assert all(torch.equal(weight, before[name]) for name, weight in trainer.state_dict().items())

@@ -5,20 +5,22 @@ import torch
 from tiny_models import clip_inputs, prompt_inputs, tiny_config, tiny_model
 from torch import nn
 
+from modeling_semtrack import activity_semtrack
 from modeling_semtrack.heads_semtrack import (
     OFFSET_RANGE,
     SCORE_PRIOR,
     SemTrackBoxHead,
-    SemTrackMemory,
     SemTrackSemanticHead,
     _cells_to_boxes,
-    _past_of_each_step,
     at_most,
     pool_tokens,
 )
 from modeling_semtrack.layers_semtrack import SemTrackPositionEmbedding, additive_mask, grid_centers
+from modeling_semtrack.memory_semtrack import LONGEST_CODE, SemTrackMemory
 
 ROWS, COLUMNS, HIDDEN = 2, 4, 32
+REGIONS = activity_semtrack.ROWS * activity_semtrack.COLUMNS * 2 * HIDDEN  # numbers that tell what is around a target
+NAMED = ("activity_logits", "interaction_logits")  # what is said of the interactions
 
 
 def box_head():
@@ -26,12 +28,13 @@ def box_head():
 
 
 def memory_of(times, batch=1):
-    """A filled memory whose tokens are its times."""
+    """A filled memory whose tokens and codes are its times."""
     length = len(times)
     times = torch.tensor(times).repeat(batch, 1)
     return SemTrackMemory(
         tokens=times[:, :, None, None].expand(batch, length, 5, HIDDEN).clone(),
         boxes=torch.full((batch, length, 5, 4), 0.5),
+        codes=times[:, :, None].expand(batch, length, HIDDEN).clone(),
         times=times,
         valid=torch.ones(batch, length, dtype=torch.bool),
     )
@@ -131,15 +134,16 @@ def test_the_context_is_as_coarse_as_the_configuration_says():
     tokens, scene = torch.randn(3, 2, 3, 16, HIDDEN), torch.randn(2, 3, 8, HIDDEN)
     places = {"target_boxes": torch.rand(2, 3, 4), "view_windows": torch.rand(2, 3, 4), "times": torch.rand(2, 3)}
     embeds, features, _ = tokens
+    target = {"target_embeds": tokens[2][:, :, 0], "regions": torch.randn(2, 3, REGIONS), **places}
     fine, _ = head.decode(
-        embeds, features, tokens[2][:, :, 0], **places, grid=(4, 4), scene_features=scene, scene_grid=(2, 4)
+        view_embeds=embeds, view_features=features, **target, grid=(4, 4), scene_features=scene, scene_grid=(2, 4)
     )
     embeds, features = (pool_tokens(part, (4, 4), (2, 2)) for part in (embeds, features))
     scene = pool_tokens(scene, (2, 4), (2, 2))
     coarse, _ = head.decode(
-        embeds, features, tokens[2][:, :, 0], **places, grid=(2, 2), scene_features=scene, scene_grid=(2, 2)
+        view_embeds=embeds, view_features=features, **target, grid=(2, 2), scene_features=scene, scene_grid=(2, 2)
     )
-    torch.testing.assert_close(fine, coarse)
+    torch.testing.assert_close(fine, coarse)  # activity and queries
     assert at_most((1, 8), 2) == (1, 2)
 
 
@@ -148,10 +152,11 @@ def test_the_context_is_as_coarse_as_the_configuration_says():
 
 def test_each_step_sees_the_steps_before_it():
     history = memory_of([0.0, 1.0, 2.0, 10.0, 11.0])  # three remembered steps, two new ones
-    past = _past_of_each_step(history, steps=2)
+    past = history.before_each_of(steps=2)
     assert past.times.tolist() == [[[0.0, 1.0, 2.0], [1.0, 2.0, 10.0]]]
     assert past.tokens.shape == (1, 2, 3, 5, HIDDEN)
     assert past.tokens[0, :, :, 0, 0].tolist() == past.times[0].tolist()
+    assert past.codes.shape == (1, 2, 3, HIDDEN) and torch.equal(past.codes[..., 0], past.times)
     assert past.boxes.shape == (1, 2, 3, 5, 4) and past.valid.shape == (1, 2, 3)
 
 
@@ -164,6 +169,13 @@ def test_memory_never_exceeds_its_length():
     assert memory.times[0].tolist() == [1.0, 1.25, 1.5]  # the last three of seven
 
 
+def test_codes_of_a_wide_model_are_shorter_than_its_tokens():
+    model = tiny_model(hidden_size=256)
+    memory = model(**clip_inputs(), **prompt_inputs("template")).memory
+    assert memory.tokens.shape[-1] == 256 and memory.codes.shape[-1] == LONGEST_CODE == 192
+    assert activity_semtrack.activity_size(model.config) == 2 * 192 + activity_semtrack.GEOMETRY
+
+
 def test_later_steps_do_not_change_earlier_ones():
     model = tiny_model()
     inputs, prompts = clip_inputs(steps=4), prompt_inputs("template")
@@ -171,8 +183,9 @@ def test_later_steps_do_not_change_earlier_ones():
     for name in ("pixel_values", "scene_pixel_values"):
         changed[name][:, 3] += 1.0
     before, after = model(**inputs, **prompts), model(**changed, **prompts)
-    torch.testing.assert_close(before.interaction_logits[:, :3], after.interaction_logits[:, :3])
-    assert (before.interaction_logits[:, 3] - after.interaction_logits[:, 3]).abs().max() > 1e-3
+    for name in NAMED:
+        torch.testing.assert_close(before[name][:, :3], after[name][:, :3])
+        assert (before[name][:, 3] - after[name][:, 3]).abs().max() > 1e-3, name
 
 
 def test_earlier_steps_change_later_ones():
@@ -181,34 +194,39 @@ def test_earlier_steps_change_later_ones():
     changed = inputs | {"pixel_values": inputs["pixel_values"].clone()}
     changed["pixel_values"][:, 0] += 1.0
     before, after = model(**inputs, **prompts), model(**changed, **prompts)
-    assert (before.interaction_logits[:, 1] - after.interaction_logits[:, 1]).abs().max() > 1e-3
+    for name in NAMED:
+        assert (before[name][:, 1] - after[name][:, 1]).abs().max() > 1e-3, name
 
 
 def test_the_age_of_a_memory_matters_but_not_the_hour():
     model = tiny_model()
     inputs, prompts = clip_inputs(), prompt_inputs("template")
-    base = model(**inputs, **prompts).interaction_logits
-    later = model(**inputs | {"times": inputs["times"] + 64.0}, **prompts).interaction_logits
-    slower = model(**inputs | {"times": inputs["times"] * 4}, **prompts).interaction_logits
-    torch.testing.assert_close(base, later, atol=1e-4, rtol=1e-4)
-    assert (base - slower).abs().max() > 1e-4
+    base = model(**inputs, **prompts)
+    later = model(**inputs | {"times": inputs["times"] + 64.0}, **prompts)
+    slower = model(**inputs | {"times": inputs["times"] * 4}, **prompts)
+    for name in NAMED:
+        torch.testing.assert_close(base[name], later[name], atol=1e-4, rtol=1e-4)
+        assert (base[name] - slower[name]).abs().max() > 1e-4, name
 
 
 def test_what_is_not_valid_is_not_seen():
     model = tiny_model()
     inputs, prompts = clip_inputs(steps=1), prompt_inputs("template")
     empty = SemTrackMemory.empty(model.config, 2, "cpu", torch.float32)
-    filled = SemTrackMemory(torch.randn_like(empty.tokens), empty.boxes, empty.times, empty.valid)
-    first = model(**inputs, **prompts, memory=empty).interaction_logits
-    torch.testing.assert_close(first, model(**inputs, **prompts, memory=filled).interaction_logits)
-    torch.testing.assert_close(first, model(**inputs, **prompts).interaction_logits)
+    random = {name: torch.randn_like(getattr(empty, name)) for name in ("tokens", "codes")}
+    filled = SemTrackMemory(**{**vars(empty), **random, "boxes": torch.rand_like(empty.boxes)})
+    first = model(**inputs, **prompts, memory=empty)
+    for memory in (filled, None):
+        again = model(**inputs, **prompts, memory=memory)
+        for name in NAMED:
+            torch.testing.assert_close(first[name], again[name])
 
 
 def test_memories_join_and_part_again():
     first, second = memory_of([1.0, 2.0]), memory_of([3.0, 4.0])
     both = SemTrackMemory.cat([first, second])
     assert both.times.tolist() == [[1.0, 2.0], [3.0, 4.0]]
-    assert torch.equal(both[1:2].tokens, second.tokens)
+    assert torch.equal(both[1:2].tokens, second.tokens) and torch.equal(both[1:2].codes, second.codes)
     assert SemTrackMemory.cat([first, second], dim=1).times.tolist() == [[1.0, 2.0, 3.0, 4.0]]
 
 
@@ -229,16 +247,18 @@ def test_a_head_without_scene_context_has_no_place_for_it():
 
 @pytest.mark.parametrize("steps", [(0, 2), (3,)])
 def test_steps_may_be_left_out_of_the_decoding_and_are_remembered_all_the_same(steps):
-    """The queries of the others are as before, those left out are zeros, and the memory is the same."""
+    """The queries of the others are as before, those left out are zeros; activity and memory are the same."""
     head = tiny_model().semantic_head
     inputs = {
         name: value for name, value in clip_inputs(1, 4).items() if name in ("target_boxes", "view_windows", "times")
     }
     tokens = {name: torch.randn(1, 4, 16, HIDDEN) for name in ("view_embeds", "view_features", "scene_features")}
     inputs |= tokens | {"target_embeds": torch.randn(1, 4, HIDDEN), "grid": (4, 4), "scene_grid": (4, 4)}
+    inputs["regions"] = torch.randn(1, 4, REGIONS)
     only = torch.tensor([[step in steps for step in range(4)]])
     whole, memory = head.decode(**inputs)
     part, kept = head.decode(**inputs, only=only)
-    torch.testing.assert_close(part[only], whole[only])
-    assert not part[~only].any() and torch.equal(kept.tokens, memory.tokens)
+    torch.testing.assert_close(part.queries[only], whole.queries[only])
+    assert not part.queries[~only].any() and torch.equal(part.activity, whole.activity)
+    assert torch.equal(kept.tokens, memory.tokens) and torch.equal(kept.codes, memory.codes)
     torch.testing.assert_close(head.decode(**inputs, only=torch.zeros(1, 4, dtype=torch.bool))[0], whole)

@@ -15,7 +15,8 @@ def test_the_kept_interactions_have_the_logits_that_they_had():
     inputs = {**clip_inputs(), **prompt_inputs("template")}
     with torch.no_grad():
         before, after = model(**inputs), smaller(**inputs)
-    torch.testing.assert_close(after.interaction_logits, before.interaction_logits[..., [0, 2, len(names)]])
+    for logits in ("activity_logits", "interaction_logits"):
+        torch.testing.assert_close(after[logits], before[logits][..., [0, 2, len(names)]])
     torch.testing.assert_close(after.object_logits, before.object_logits)
 
 

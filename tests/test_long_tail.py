@@ -85,15 +85,15 @@ def test_nothing_annotated_costs_nothing():
 
 def test_crt_starts_the_classifier_anew():
     readout = tiny_model().semantic_head.readout
-    before = readout.interaction_classifier.weight.clone()
+    before = readout.activity_classifier.weight.clone()
     parameters = begin_retraining(readout, "crt")
-    assert {id(p) for p in parameters} == {id(p) for p in readout.interaction_classifier.parameters()}
-    assert not torch.equal(readout.interaction_classifier.weight, before)
+    assert {id(p) for p in parameters} == {id(p) for p in readout.activity_classifier.parameters()}
+    assert not torch.equal(readout.activity_classifier.weight, before)
 
 
 def test_lws_scales_the_rows_of_the_classes_and_leaves_none_alone():
     readout = tiny_model().semantic_head.readout
-    classifier = readout.interaction_classifier
+    classifier = readout.activity_classifier
     weight, bias = classifier.weight.detach().clone(), classifier.bias.detach().clone()
     (scale,) = begin_retraining(readout, "lws")
     assert torch.equal(classifier.weight, weight)  # it starts at 1

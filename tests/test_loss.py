@@ -10,6 +10,7 @@ from tiny_models import OBJECTS, clip_inputs, clip_labels, no_events, prompt_inp
 from modeling_semtrack.loss_semtrack import (
     IGNORE,
     SemTrackTargets,
+    activity_loss,
     center_heatmap,
     focal_loss,
     generalized_iou,
@@ -233,9 +234,10 @@ def test_more_events_than_queries_leave_some_events_out():
 # Semantics
 
 
-def losses_of(targets, interactions, objects, boxes=None):
+def losses_of(targets, interactions, objects, boxes=None, activity=None):
     boxes = torch.full((1, interactions.shape[1], 4), 0.5) if boxes is None else boxes
-    return semantic_losses(interactions, objects, boxes, targets, tiny_config().none_weight)
+    activity = torch.zeros(1, interactions.shape[-1]) if activity is None else activity
+    return semantic_losses(activity, interactions, objects, boxes, targets, tiny_config().none_weight)
 
 
 def test_a_perfect_description_costs_nothing():
@@ -245,6 +247,7 @@ def test_a_perfect_description_costs_nothing():
         logits_of(4, 2, 4, count=5, sure=50.0),
         logits_of(NO_OBJECT, 1, NO_OBJECT, count=4, sure=50.0),
         torch.tensor([[[0.9, 0.9, 0.1, 0.1], box, [0.1, 0.1, 0.1, 0.1]]]),
+        logits_of(2, count=5, sure=50.0)[:, 0],
     )
     assert all(value.item() == pytest.approx(0.0, abs=1e-6) for value in losses.values())
 
@@ -291,31 +294,98 @@ def test_an_unknown_object_box_gives_neither_loss_nor_nan():
 def test_views_that_are_not_described_add_nothing():
     """Whatever their labels hold: neither classes nor boxes."""
     interactions, objects = torch.randn(1, 2, 5, requires_grad=True), torch.randn(1, 2, 4, requires_grad=True)
-    boxes = torch.rand(1, 2, 4, requires_grad=True)
-    losses = losses_of(view_targets([2], [1], [[0.5, 0.5, 0.2, 0.2]], described=False), interactions, objects, boxes)
+    boxes, activity = torch.rand(1, 2, 4, requires_grad=True), torch.randn(1, 5, requires_grad=True)
+    targets = view_targets([2], [1], [[0.5, 0.5, 0.2, 0.2]], described=False)
+    losses = losses_of(targets, interactions, objects, boxes, activity)
     sum(losses.values()).backward()
     for value in losses.values():
         assert value == 0
-    assert all((tensor.grad == 0).all() for tensor in (interactions, objects, boxes))
+    assert all((tensor.grad == 0).all() for tensor in (interactions, objects, boxes, activity))
 
 
 def test_described_views_without_events_teach_none():
     interactions, objects, boxes = no_events(batch=1)
     targets = SemTrackTargets(torch.zeros(1, 4), torch.ones(1), interactions, objects, boxes, torch.tensor([True]))
-    logits = torch.zeros(1, 3, 5, requires_grad=True)
-    losses_of(targets, logits, torch.zeros(1, 3, 4))["interaction"].backward()
-    assert (logits.grad[..., -1] < 0).all() and (logits.grad[..., :-1] > 0).all()
+    logits, activity = torch.zeros(1, 3, 5, requires_grad=True), torch.zeros(1, 5, requires_grad=True)
+    losses = losses_of(targets, logits, torch.zeros(1, 3, 4), activity=activity)
+    (losses["interaction"] + losses["activity"]).backward()
+    for grad in (logits.grad, activity.grad):
+        assert (grad[..., -1] < 0).all() and (grad[..., :-1] > 0).all()
+
+
+# What the target does
+
+
+def targets_of(*views, described=None):
+    """The interactions of each view, padded to two."""
+    interactions, objects, boxes = no_events(batch=len(views))
+    for row, labels in enumerate(views):
+        interactions[row, : len(labels)] = torch.tensor(labels)
+    known = None if described is None else torch.tensor(described)
+    return SemTrackTargets(torch.zeros(len(views), 4), torch.ones(len(views)), interactions, objects, boxes, known)
+
+
+def test_a_view_counts_for_each_of_its_interactions_and_for_none_where_it_has_none():
+    """One label, two labels, no label: four terms of equal weight, against -log softmax by hand."""
+    rows = [[1.0, 0.0, 2.0], [0.5, 3.0, 0.0], [0.0, 1.0, -1.0]]
+    logits = torch.tensor(rows)
+    logs = [[value - math.log(sum(map(math.exp, row))) for value in row] for row in rows]
+    expected = -(logs[0][1] + logs[1][0] + logs[1][1] + logs[2][2]) / 4
+    assert activity_loss(logits, targets_of([1], [0, 1], [])).item() == pytest.approx(expected)
+
+
+def test_views_that_are_not_described_are_no_part_of_the_mean():
+    """Neither those with interactions nor those without."""
+    logits = torch.randn(4, 3, requires_grad=True)
+    loss = activity_loss(logits, targets_of([1], [0], [], [], described=[True, False, True, False]))
+    torch.testing.assert_close(loss, activity_loss(logits[[0, 2]], targets_of([1], [])))
+    loss.backward()
+    assert not logits.grad[[1, 3]].any() and (logits.grad[[0, 2]] != 0).all()
+
+
+def test_nothing_described_costs_nothing():
+    logits = torch.randn(2, 3, requires_grad=True)
+    loss = activity_loss(logits, targets_of([1], [], described=[False, False]))
+    loss.backward()
+    assert loss == 0 and not logits.grad.any()
+
+
+def test_classes_of_the_activity_may_weigh_differently():
+    """A label of weight 3 and "none" of weight 0.5: (3 a + 0.5 b) / 3.5."""
+    logits = torch.tensor([[1.0, 0.0, 2.0], [0.0, 1.0, -1.0]])
+    costs = -logits.log_softmax(-1)
+    expected = (3 * costs[0, 1] + 0.5 * costs[1, 2]) / 3.5
+    weight = torch.tensor([1.0, 3.0, 0.5])
+    torch.testing.assert_close(activity_loss(logits, targets_of([1], []), weight=weight), expected)
+
+
+def test_another_loss_gets_the_labelled_rows_and_their_weights():
+    given = []
+    logits = torch.randn(3, 3)
+    targets = targets_of([1], [0, 1], [], described=[True, True, False])
+    result = activity_loss(logits, targets, lambda *parts: given.append(parts) or torch.tensor(7.0))
+    ((rows, labels, weight),) = given
+    assert result == 7 and labels.tolist() == [1, 0, 1] and weight.tolist() == [1, 1, 1]
+    assert torch.equal(rows, logits[[0, 1, 1]])
+
+
+def test_the_labels_stay_as_they_are():
+    targets = targets_of([1], [], described=[False, True])
+    before = targets.interactions.clone()
+    activity_loss(torch.randn(2, 3), targets)
+    assert torch.equal(targets.interactions, before)
 
 
 # All together
 
 
 def test_the_loss_is_the_weighted_sum_of_its_terms():
-    model = tiny_model(object_box_loss_weight=3, presence_loss_weight=0.5)
+    model = tiny_model(object_box_loss_weight=3, presence_loss_weight=0.5, activity_loss_weight=2)
     output = model(**clip_inputs(), **prompt_inputs(), labels=clip_labels())
-    assert set(output.losses) == {"score", "box_l1", "box_giou", "presence", "interaction", "object", "object_box"}
+    tracking = {"score", "box_l1", "box_giou", "presence"}
+    assert set(output.losses) == {*tracking, "activity", "interaction", "object", "object_box"}
     weights = {name: getattr(model.config, f"{name}_loss_weight") for name in output.losses}
-    assert weights["object_box"] == 3
+    assert weights["object_box"] == 3 and weights["activity"] == 2
     torch.testing.assert_close(output.loss, sum(weights[name] * value for name, value in output.losses.items()))
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from tiny_models import clip_inputs, clip_labels, prompt_inputs, tiny_model
 
+from modeling_semtrack.activity_semtrack import COLUMNS, ROWS
 from modeling_semtrack.meta_learning import (
     Episode,
     InnerLoopSettings,
@@ -30,8 +31,10 @@ def an_episode(seed=0, clips=1, steps=6):
             ("view_embeds", (TOKENS,)),
             ("scene_features", (TOKENS,)),
             ("target_embeds", ()),
+            ("regions", (ROWS * COLUMNS * 2,)),
         )
     }
+    features["regions"] = features["regions"].flatten(2)
     places = {name: inputs[name] for name in ("target_boxes", "view_windows", "times")}
     support = torch.arange(steps).repeat(clips, 1) < steps // 2
     grid = (4, 4)

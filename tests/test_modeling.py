@@ -21,7 +21,7 @@ from modeling_semtrack import SemTrackConfig, SemTrackImageProcessor, SemTrackMo
 from modeling_semtrack.heads_semtrack import SCORE_PRIOR
 
 DECIDED = ("score_logits", "box_map", "pred_boxes", "presence_logits", "target_embeds")
-DESCRIBED = ("interaction_logits", "object_logits", "object_boxes")
+DESCRIBED = ("activity_logits", "interaction_logits", "object_logits", "object_boxes")
 
 
 def assert_same(first, second, names=DECIDED, tolerance=1e-5):
@@ -277,7 +277,7 @@ def test_a_clip_at_once_equals_its_steps_in_turn():
         memory = steps[-1].memory
     names = DECIDED + DESCRIBED
     assert_same(whole, {name: torch.stack([step[name] for step in steps], dim=1) for name in names}, names)
-    assert_same(vars(whole.memory), vars(memory), ("tokens", "boxes", "times", "valid"))
+    assert_same(vars(whole.memory), vars(memory), tuple(vars(memory)))
 
 
 def test_a_clip_of_one_step_is_a_view():
@@ -348,7 +348,7 @@ def test_activation_checkpointing_gives_the_same_gradients(stem):
 def test_memory_carries_no_gradient_into_the_past():
     model = tiny_model()
     memory = model(**clip_inputs(), **prompt_inputs()).memory
-    assert not memory.tokens.requires_grad
+    assert not memory.tokens.requires_grad and not memory.codes.requires_grad
 
 
 # Switches
@@ -380,17 +380,18 @@ def test_without_a_semantic_head_there_is_only_tracking():
     model = tiny_model(semantic_head="none")
     assert not any(name.startswith("semantic_head") for name, _ in model.named_parameters())
     output = model(**clip_inputs(), **prompt_inputs("template"), labels=clip_labels())
-    assert output.interaction_logits is None and output.memory is None
+    assert output.activity_logits is None and output.interaction_logits is None and output.memory is None
     assert set(output.losses) == {"score", "box_l1", "box_giou", "presence"}
 
 
 def test_tracking_alone_needs_no_semantic_inputs():
     output = tiny_model()(**view_inputs(), **prompt_inputs("point"))
-    assert output.interaction_logits is None and output.object_boxes is None and output.loss is None
+    assert all(getattr(output, name) is None for name in (*DESCRIBED, "loss"))
 
 
 def test_the_last_class_is_none():
     output = tiny_model()(**clip_inputs(), **prompt_inputs("point"))
+    assert output.activity_logits.shape == (2, 4, 5)
     assert output.interaction_logits.shape == (2, 4, 5, 5)
     assert output.object_logits.shape == (2, 4, 5, len(OBJECTS) + 1)
     assert output.object_boxes.shape == (2, 4, 5, 4)

@@ -109,10 +109,12 @@ def there(exported, published, frames, inputs, tmp_path_factory):
 
 def test_an_exported_folder_holds_all_the_code_it_needs(exported):
     assert {path.name for path in exported.glob("*.py")} == {
+        "activity_semtrack.py",
         "configuration_semtrack.py",
         "heads_semtrack.py",
         "layers_semtrack.py",
         "loss_semtrack.py",
+        "memory_semtrack.py",
         "modeling_semtrack.py",
         "processing_semtrack.py",
         "stem_semtrack.py",

@@ -26,7 +26,7 @@ def network():
     model = tiny_model(patch_size=8)
     with torch.no_grad():
         model.box_head.presence[-1].bias.fill_(3.0)
-        model.semantic_head.readout.interaction_classifier.weight.mul_(4)
+        model.semantic_head.readout.activity_classifier.weight.mul_(4)
     return model
 
 

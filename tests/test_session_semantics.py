@@ -102,8 +102,10 @@ def test_interactions_come_by_name_each_once_the_best_first():
     assert [(i.interaction, i.object) for i in state.interactions[:2]] == [("hit", None), ("chase", "dog")]
     hit, chase = state.interactions[:2]
     assert hit.object_box is None  # it is about nothing
+    # The object is that of the query which is surest of the chase, the third
     assert chase.object_box == pytest.approx((60 - 15, 45 - 15, 30, 30))  # a quarter of the scene, in the middle
-    assert chase.score == pytest.approx(math.exp(2) / (math.exp(2) + 4))
+    # "approach" has -9; "carry" and "none", of which nothing is said, 0
+    assert chase.score == pytest.approx(math.exp(2) / sum(map(math.exp, (-9, 2, 3, 0, 0))))
     assert len({i.interaction for i in state.interactions}) == len(state.interactions)
     assert [i.score for i in state.interactions] == sorted((i.score for i in state.interactions), reverse=True)
 

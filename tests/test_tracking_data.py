@@ -11,9 +11,9 @@ from dataset_script import tracking_data
 from dataset_script.names import read_names
 from dataset_script.pairs import PhotoSampler, SequenceSampler
 from dataset_script.records import TargetRecord
-from dataset_script.semantic_data import read_videos
+from dataset_script.semantic_data import described_targets, read_videos
 from dataset_script.sources.otb import list_images, read_sequences
-from dataset_script.tracking_data import tracking_sampler, without_excluded
+from dataset_script.tracking_data import idle_videos, tracking_sampler, without_excluded
 from modeling_semtrack.video import VideoWriter
 
 
@@ -146,3 +146,14 @@ def test_each_source_of_videos_has_its_own_share(tmp_path):
     other.source = "elsewhere"
     videos = read_videos(write_annotated(tmp_path, a_record("a"), other), tmp_path)
     assert len(tracking_sampler(annotated=videos).samplers) == 2
+
+
+def test_sequences_serve_as_videos_in_which_nothing_happens(sequences, tmp_path):
+    write_sequence(sequences / "hide", [*moving(2), None, moving(4)[3]])
+    videos = idle_videos(sequences, names_file(tmp_path, "walk\n"))
+    assert [video.record.video_id for video in videos] == ["hide", "jump", "run"]
+    assert all(video.record.interactions == [] for video in videos)
+    hidden, seen = videos[0], videos[1]
+    assert list(hidden.record.targets[0].boxes) == [0, 1, 3]
+    assert [index for index, _, _ in seen.frames()] == [0, 1, 2, 3]
+    assert described_targets(seen.record) == seen.record.targets

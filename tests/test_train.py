@@ -198,9 +198,10 @@ def test_the_semantic_stage_trains_the_semantic_head_alone(tracker, data, tmp_pa
     assert len(same_shape) > 10 and not any(torch.equal(weights[n], before[n]) for n in same_shape)
     config = SemTrackConfig.from_pretrained(tmp_path / "semantic" / "model")
     assert config.id2interaction == {0: "push", 1: "wave"} and config.id2object == {0: "ball"}
+    assert weights[f"{SEMANTIC}readout.activity_classifier.weight"].shape[0] == 3
     assert weights[f"{SEMANTIC}readout.interaction_classifier.weight"].shape[0] == 3
     assert weights[f"{SEMANTIC}readout.object_classifier.weight"].shape[0] == 2
-    assert set(log[0]) == {"step", "rate", "loss", "interaction", "object", "object_box"}
+    assert set(log[0]) == {"step", "rate", "loss", "activity", "interaction", "object", "object_box"}
     assert SemTrackProcessor.from_pretrained(tmp_path / "semantic" / "model").image_processor.view_size == 256
 
 

@@ -9,14 +9,15 @@ from training_files import save
 pytest.importorskip("accelerate", reason="training needs the extra 'train'")
 
 import train
-from modeling_semtrack import SemTrackModel
+from modeling_semtrack import SemTrackModel, training_stages
 from modeling_semtrack.checkpoint import load_checkpoint
 from modeling_semtrack.long_tail import InteractionLoss
+from modeling_semtrack.training_activity import fit_activity
 
 pytest_plugins = ["stage_runs"]
 
 HEAD, READOUT = "semantic_head.", "semantic_head.readout."
-CLASSIFIER = f"{READOUT}interaction_classifier."
+CLASSIFIER, ACTIVITY = f"{READOUT}activity_classifier.", f"{HEAD}activity."
 
 
 def before(files, stem="patch"):
@@ -42,11 +43,15 @@ def changed(weights, others):
         {"fast": "head", "interaction_loss": "balanced_softmax"},
     ],
 )
-def test_the_meta_stage_trains_all_of_the_semantic_head_and_nothing_else(run, files, meta, settings):
-    """The fast weights are but what adapts inside an episode; the outer loss teaches the whole head."""
+def test_the_meta_stage_trains_all_of_the_semantic_head_but_its_codes_and_nothing_else(run, files, meta, settings):
+    """The fast weights are but what adapts inside an episode; the outer loss teaches the whole head.
+
+    The projection to the codes of the activity is never descended; the classifier of the activity learns.
+    """
     done = run(**meta, **settings)
-    assert changed(done.weights, before(files)) == {name for name in done.weights if name.startswith(HEAD)}
-    assert set(done.log[0]) == {"step", "rate", "loss", "interaction", "object", "object_box"}
+    learned = {name for name in done.weights if name.startswith(HEAD) and not name.startswith(ACTIVITY)}
+    assert f"{CLASSIFIER}weight" in learned and changed(done.weights, before(files)) == learned
+    assert set(done.log[0]) == {"step", "rate", "loss", "activity", "interaction", "object", "object_box"}
     model, _ = load_checkpoint(done.folder / "model")
     assert model.config.id2interaction == {0: "push", 1: "wave"}
 
@@ -76,10 +81,52 @@ def test_reptile_moves_the_fast_weights_alone(run, files, meta):
 
 def test_the_joint_stage_trains_both_branches_and_not_the_stem(run, files, joint):
     done = run(**joint)
-    stay = {name for name in done.weights if name.startswith(("stem.", "text_projection."))}
-    assert stay and done.weights.keys() - changed(done.weights, before(files)) == stay
+    buffers = {f"{ACTIVITY}center", f"{ACTIVITY}scale"}
+    stay = {name for name in done.weights if name.startswith(("stem.", "text_projection.")) or name in buffers}
+    assert len(stay) > len(buffers) and done.weights.keys() - changed(done.weights, before(files)) == stay
     tracking = {"score", "box_l1", "box_giou", "presence"}
-    assert set(done.log[0]) == {"step", "rate", "loss", *tracking, "interaction", "object", "object_box"}
+    assert set(done.log[0]) == {"step", "rate", "loss", *tracking, "activity", "interaction", "object", "object_box"}
+
+
+@pytest.fixture
+def fitted(monkeypatch):
+    """The weights of the head as each fitting of its activity has left them."""
+    after = []
+
+    def fit(trainer, *given):
+        fit_activity(trainer, *given)
+        after.append({n: value.clone() for n, value in trainer.model.state_dict().items() if n.startswith(HEAD)})
+
+    monkeypatch.setattr(training_stages, "fit_activity", fit)
+    return after
+
+
+@pytest.mark.parametrize("keep_head", [True, False])
+def test_in_the_semantic_stage_the_activity_stays_as_fitted_and_the_queries_learn(
+    run, files, semantic, fitted, keep_head
+):
+    done = run(**semantic | {"keep_head": keep_head})
+    (start,) = fitted
+    parts = {name for name in start if name.startswith((ACTIVITY, CLASSIFIER))}
+    assert changed(start, {name: done.weights[name] for name in start}) == start.keys() - parts
+    assert parts <= changed(done.weights, before(files))
+
+
+def test_in_the_meta_stage_a_new_head_s_activity_is_fitted_and_its_classifier_goes_on_learning(run, meta, fitted):
+    done = run(**meta | {"keep_head": False})
+    (start,) = fitted
+    stay = {name for name in start if name.startswith(ACTIVITY)}
+    assert stay and changed(start, {name: done.weights[name] for name in start}) == start.keys() - stay
+
+
+def test_what_goes_on_is_not_fitted_again(run, semantic, meta, fitted, tmp_path):
+    """A resumed run, a second stage of the classifier, and meta-learning of a trained head."""
+    run("whole", **semantic | {"steps": 1})
+    assert len(fitted) == 1
+    run("whole", **semantic | {"steps": 1}, resume=True)
+    run("second", **semantic, retrain="crt")
+    run("meta", **meta)
+    assert len(fitted) == 1
 
 
 def test_a_new_head_is_made_for_the_labels_of_the_videos(run, files, joint, tmp_path):
@@ -92,7 +139,7 @@ def test_a_new_head_is_made_for_the_labels_of_the_videos(run, files, joint, tmp_
 # Second stages and losses
 
 
-def test_crt_trains_the_interaction_classifier_anew_and_nothing_else(run, files, semantic):
+def test_crt_trains_the_activity_classifier_anew_and_nothing_else(run, files, semantic):
     done = run(**semantic, retrain="crt", balance=1.0)
     assert changed(done.weights, before(files)) == {f"{CLASSIFIER}weight", f"{CLASSIFIER}bias"}
 
@@ -109,9 +156,9 @@ def test_lws_scales_the_classes_and_nothing_else(run, files, semantic):
 
 
 @pytest.mark.parametrize("name", ["focal", "balanced_softmax", "ldam"])
-def test_the_interaction_loss_changes_the_interaction_term_alone(run, semantic, name):
+def test_the_interaction_loss_changes_the_terms_of_the_interactions_alone(run, semantic, name):
     plain, other = (run(loss, **semantic, interaction_loss=loss).log[0] for loss in ("cross_entropy", name))
-    assert other["interaction"] != plain["interaction"]
+    assert other["activity"] != plain["activity"] and other["interaction"] != plain["interaction"]
     assert other["object"] == plain["object"] and other["object_box"] == plain["object_box"]
 
 
@@ -122,7 +169,8 @@ def test_ldam_reweights_in_the_last_fifth_of_the_run(run, semantic, monkeypatch)
         InteractionLoss, "forward", lambda self, *given: phases.append(self.reweighted) or forward(self, *given)
     )
     run(**semantic | {"steps": 5}, interaction_loss="ldam")
-    assert phases == [False, False, False, False, False, True]  # the check before the first step, then the steps
+    steps = phases[-12:]  # the check before the first step, then the steps: activity and queries each
+    assert steps == [False] * 10 + [True] * 2 and not any(phases[:-12])  # before that the activity is fitted
 
 
 # Options

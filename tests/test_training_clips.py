@@ -8,6 +8,7 @@ import torch
 from tiny_models import OBJECTS, VIEW_SIZE, tiny_model, tiny_processor
 from training_files import red_frame
 
+from modeling_semtrack.activity_semtrack import SemTrackActivity
 from modeling_semtrack.loss_semtrack import IGNORE, SemTrackTargets
 from modeling_semtrack.processing_semtrack import Window, box_to_view, window_to_view
 from modeling_semtrack.training_clips import (
@@ -76,6 +77,8 @@ def a_clip(steps, interaction=1, seed=0, video="walk"):
         "view_windows": torch.tensor([0.5, 0.5, 0.8, 0.8]).repeat(steps, 1),
         "times": 0.2 * torch.arange(steps) + seed,
     }
+    views = (features[name][None] for name in ("view_embeds", "view_features", "target_boxes", "view_windows"))
+    features["regions"] = SemTrackActivity.regions(*views, (4, 4))[0]
     labels = {
         "interactions": torch.full((steps, MOST_EVENTS), IGNORE),
         "objects": torch.full((steps, MOST_EVENTS), IGNORE),
@@ -172,6 +175,9 @@ def test_features_are_those_that_the_tracker_gives(back):
         for name in ("view_features", "view_embeds", "target_embeds"):
             torch.testing.assert_close(clip.features[name][step].float(), getattr(track, name)[0], **BFLOAT16)
         torch.testing.assert_close(clip.features["scene_features"][step].float(), around[0], **BFLOAT16)
+        places = (clip.features[name][None, step, None] for name in ("target_boxes", "view_windows"))
+        regions = SemTrackActivity.regions(track.view_embeds[None], track.view_features[None], *places, grid)
+        torch.testing.assert_close(clip.features["regions"][step].float(), regions[0, 0], **BFLOAT16)
 
 
 def test_places_times_and_labels_are_those_of_the_steps():
@@ -267,16 +273,18 @@ def test_padding_is_not_judged():
     for name, value in alone.losses.items():
         assert value > 0
         torch.testing.assert_close(padded.losses[name], value)
-    torch.testing.assert_close(padded.interaction_logits[:, :3], alone.interaction_logits)
+    for logits in ("activity_logits", "interaction_logits"):
+        torch.testing.assert_close(padded[logits][:, :3], alone[logits])
 
 
 def test_padding_gets_no_gradient():
     """Whatever the padded steps hold."""
     batch = first_row(collate_clips([a_clip(3, seed=1), a_clip(7, seed=2)]))
-    views = batch["view_embeds"].requires_grad_()
+    seen = [batch[name].requires_grad_() for name in ("view_embeds", "regions")]
     SemanticTrainer(tiny_model())(**batch).loss.backward()
-    assert (views.grad[:, :3].abs().sum((0, 2, 3)) > 0).all()
-    assert views.grad[:, 3:].abs().sum() == 0
+    for views in seen:
+        assert (views.grad[:, :3].flatten(2).abs().sum((0, 2)) > 0).all()
+        assert views.grad[:, 3:].abs().sum() == 0
 
 
 # Learning
@@ -308,8 +316,9 @@ def test_the_trainer_describes_what_the_whole_model_describes(context_grid):
             times=batch["times"],
             labels=batch["labels"],
         )
-    torch.testing.assert_close(trained.interaction_logits, whole.interaction_logits, **BFLOAT16)
-    assert set(trained.losses) == {"interaction", "object", "object_box"}
+    for logits in ("activity_logits", "interaction_logits"):
+        torch.testing.assert_close(trained[logits], whole[logits], **BFLOAT16)
+    assert set(trained.losses) == {"activity", "interaction", "object", "object_box"}
     for name, value in trained.losses.items():
         torch.testing.assert_close(value, whole.losses[name], **BFLOAT16)
     weighted = sum(getattr(model.config, f"{name}_loss_weight") * value for name, value in trained.losses.items())
@@ -332,6 +341,8 @@ def test_the_semantic_head_learns_a_clip_by_heart():
         optimizer.zero_grad()
         losses.append(output.loss.item())
     assert losses[-1] < 0.15 * losses[0]
+    told = output.activity_logits[0].softmax(-1)  # [steps, interactions + 1]
+    assert (told[3:, 1] > 0.8).all() and (told[:3, :-1].amax(-1) < 0.5).all()
     scores = output.interaction_logits[0].softmax(-1)  # [steps, queries, interactions + 1]
     assert (scores[3:, :, 1].amax(-1) > 0.8).all() and (scores[:3, :, :-1].amax((-1, -2)) < 0.5).all()
     best = scores[5, :, 1].argmax()

@@ -10,14 +10,11 @@ NAMES = {0: "approach", 1: "chase", 2: "hit", 3: "carry"}
 SURE = 8.0
 
 
-def logits_of(*steps, queries=3):
-    """[1, steps, queries, 5]: each step's interactions said by one query each, "none" by the others."""
-    logits = torch.zeros(1, len(steps), queries, 5)
-    logits[..., 4] = SURE
+def logits_of(*steps):
+    """[1, steps, 5]: each step's interactions are equally likely; "none" where there are none."""
+    logits = torch.zeros(1, len(steps), 5)
     for number, said in enumerate(steps):
-        for query, label in enumerate(said):
-            logits[0, number, query] = 0.0
-            logits[0, number, query, label] = SURE
+        logits[0, number, list(said) or 4] = SURE
     return logits
 
 
@@ -36,9 +33,15 @@ def test_hits_false_alarms_and_misses_are_told_apart():
     assert counts == {"chase": (2, 0, 0), "hit": (0, 1, 1), "carry": (0, 1, 0)}
 
 
-def test_two_queries_that_say_the_same_count_once():
-    counts = count_recognised(logits_of((1, 1)), labels_of((1,)), torch.ones(1, 1, dtype=torch.bool), NAMES)
+def test_two_events_of_the_same_interaction_count_once():
+    counts = count_recognised(logits_of((1,)), labels_of((1, 1)), torch.ones(1, 1, dtype=torch.bool), NAMES)
     assert counts == {"chase": (1, 0, 0)}
+
+
+def test_what_is_less_likely_than_the_threshold_is_not_said():
+    """Three that are equally likely are said (a third each), four are not (a quarter)."""
+    counts = count_recognised(logits_of((0, 1, 2), (0, 1, 2, 3)), labels_of((), ()), torch.ones(1, 2).bool(), NAMES)
+    assert counts == {"approach": (0, 1, 0), "chase": (0, 1, 0), "hit": (0, 1, 0)}
 
 
 def test_steps_outside_the_mask_are_not_counted():

@@ -42,7 +42,16 @@ def test_the_model_learns_both_branches_from_a_batch():
     torch.manual_seed(0)
     data, model = dataset(), tiny_model().train()
     output = model(**collate_joint([data[0], data[1]]))
-    assert set(output.losses) == {"score", "box_l1", "box_giou", "presence", "interaction", "object", "object_box"}
+    assert set(output.losses) == {
+        "score",
+        "box_l1",
+        "box_giou",
+        "presence",
+        "activity",
+        "interaction",
+        "object",
+        "object_box",
+    }
     output.loss.backward()
     silent = [n for n, p in model.named_parameters() if p.grad is None and not n.startswith("text_projection")]
     assert silent == []
