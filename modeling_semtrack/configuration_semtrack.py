@@ -25,7 +25,7 @@ class SemTrackConfig(PreTrainedConfig):
         hidden_size, num_hidden_layers, num_attention_heads, intermediate_size (`int`): Joint encoder.
         box_head_channels (`int`): Channels of the box head's convolutions.
         text_embed_size (`int`): Width of the text embeddings that a text prompt brings.
-        semantic_head (`str`): `"query"` (set prediction with interaction queries) or `"none"`.
+        semantic_head (`str`): `"query"` (activity part and object queries) or `"none"`.
         num_interaction_queries, num_semantic_layers (`int`): Shape of the semantic head.
         semantic_dropout (`float`): Dropout in the layers of the semantic head, in [0, 1).
         use_scene_context, use_temporal_memory (`bool`): Whether the semantic head sees the whole frame and what

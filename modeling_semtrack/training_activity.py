@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 
 import torch
 
 from .activity_semtrack import GEOMETRY
 from .heads_semtrack import SemTrackSemanticHead
-from .loss_semtrack import SemTrackTargets, activity_loss
+from .loss_semtrack import IGNORE, SemTrackTargets, activity_loss
 from .training_clips import SemanticTrainer, TargetClip, collate_clips
 
 DECAY = 2.5e-4  # weight of half the squared classifier in the logistic regression
@@ -51,8 +52,9 @@ def fit_activity(
         batch = collate_clips([clip])
         truth = batch.pop("labels")
         parts.append(_embedded(trainer, batch, device))
-        labels.append(truth.interactions[0])
-    embeddings, interactions = torch.cat(parts), torch.cat(labels).to(device)
+        labels.append(truth.flatten(True).to(device))
+    embeddings = torch.cat(parts)
+    truth = SemTrackTargets(*(torch.cat([getattr(part, field.name) for part in labels]) for field in fields(labels[0])))
     center, deviation = embeddings.mean(0), embeddings.std(0).clamp_min(1e-4)
     # Halfway to whitening: the first components do not drown the later ones, nor the last ones' noise the others
     scale = deviation.rsqrt()
@@ -61,7 +63,7 @@ def fit_activity(
     scale *= LENGTH / (scale * deviation).norm()
     head.activity.center.copy_(center)
     head.activity.scale.copy_(scale)
-    _fit_classifier(head.readout.activity_classifier, (embeddings - center) * scale, interactions, loss, balance)
+    _fit_classifier(head.readout.activity_classifier, (embeddings - center) * scale, truth, loss, balance)
 
 
 def _fit_projection(head: SemTrackSemanticHead, clips: Sequence[TargetClip], device: torch.device) -> None:
@@ -96,16 +98,15 @@ def _embedded(trainer: SemanticTrainer, batch: dict, device: torch.device) -> to
 def _fit_classifier(
     classifier: torch.nn.Linear,
     embeddings: torch.Tensor,
-    interactions: torch.Tensor,
+    truth: SemTrackTargets,
     loss: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] | None,
     balance: float,
 ) -> None:
-    """L2-regularised logistic regression by L-BFGS: [steps, activity size], [steps, events] -> the classifier."""
+    """L2-regularised logistic regression by L-BFGS: embeddings [steps, activity size] and labels -> the classifier."""
     classes = classifier.out_features
-    counts = Counter(interactions[interactions >= 0].tolist())
+    counts = Counter(truth.interactions[truth.interactions != IGNORE].tolist())
     typical = sum(counts.values()) / max(1, len(counts))
     weight = embeddings.new_tensor([(counts[c] / typical) ** -balance if c in counts else 1.0 for c in range(classes)])
-    truth = SemTrackTargets(boxes=embeddings, presence=embeddings, interactions=interactions)
     weights = torch.zeros_like(classifier.weight, dtype=torch.float32, requires_grad=True)
     bias = torch.zeros_like(classifier.bias, dtype=torch.float32, requires_grad=True)
     solver = torch.optim.LBFGS([weights, bias], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
