@@ -58,7 +58,15 @@ from modeling_semtrack.training_stages import annotated_videos, compute_clips
 from modeling_semtrack.trajectory import Box, SemanticTrajectory
 
 Frames = Iterable[tuple[int, float, np.ndarray]]
-USUAL = {"steps": 600, "batch_size": 8, "learning_rate": 6e-4, "clip_steps": 12, "passes": 2, "ema": 0.99}
+USUAL = {
+    "steps": 600,
+    "batch_size": 8,
+    "learning_rate": 6e-4,
+    "clip_steps": 12,
+    "passes": 2,
+    "tracked": True,  # as a session sees the clips
+    "ema": 0.99,
+}
 FEATHER = 6  # pixels around a person's box within which it blends into another scene
 
 

@@ -52,6 +52,11 @@ class TrainArguments:
     )
     passes: int = field(default=1, metadata={"help": "Feature passes over the videos, each of which varies them."})
 
+    tracked: bool = field(
+        default=False,
+        metadata={"help": "Features around the tracker's own boxes, which a session sees, not annotated ones."},
+    )
+
     # Long tail
     interaction_loss: str = field(
         default="cross_entropy", metadata={"help": "cross_entropy, focal, balanced_softmax or ldam."}

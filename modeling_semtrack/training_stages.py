@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -46,6 +46,7 @@ from .training_clips import (
 from .training_episodes import NO_EPISODE, EpisodeDataset, has_episode, has_repeated, make_episode
 from .training_evaluation import count_recognised
 from .training_joint import JointClips, collate_joint
+from .training_tracks import at_tracked_boxes
 from .training_views import TrackingViews, collate_views
 
 
@@ -322,15 +323,22 @@ def compute_clips(
     for number, place, video in tqdm(rounds[process::processes], desc="features", unit="video", disable=not rounds):
         rng = np.random.default_rng((number, place))
         targets = labelled_targets(video, model.config, phase=2 * number + place)
-        frames = video.frames()
-        if passes > 1 and (place + number) % 2:
+        mirrored = passes > 1 and (place + number) % 2 == 1
+        if mirrored:
             targets = [mirror_labels(labels, video.record.width) for labels in targets]
-            frames = ((index, time, np.ascontiguousarray(image[:, ::-1])) for index, time, image in frames)
         with torch.autocast(model.device.type, torch.bfloat16, enabled=args.mixed_precision == "bf16"):
-            name, varied = str(video.path), number > 0
+            if args.tracked:
+                targets = at_tracked_boxes(model, processor, frames_of(video, mirrored), targets)
+            name, varied, frames = str(video.path), number > 0, frames_of(video, mirrored)
             clips += extract_clips(model, processor.image_processor, frames, targets, rng, name, varied)
     model.train(was_training)
     return clips
+
+
+def frames_of(video: AnnotatedVideo, mirrored: bool) -> Iterator[tuple[int, float, np.ndarray]]:
+    """(index, time in seconds, uint8 RGB) of every frame, or of its mirror image."""
+    for index, time, image in video.frames():
+        yield index, time, np.ascontiguousarray(image[:, ::-1]) if mirrored else image
 
 
 def labelled_targets(video: AnnotatedVideo, config: SemTrackConfig, phase: int) -> list[list[StepLabel]]:
