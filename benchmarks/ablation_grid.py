@@ -31,7 +31,14 @@ EVERY_RUN = {
     "log_every": 20,
 }
 SEMANTIC = {"stage": "semantic", "batch_size": 8, "balance": 0.5, "steps": OWN_STEPS}
-META = {"stage": "meta", "batch_size": 6, "inner_steps": 3, "inner_rate": 0.1, "steps": OWN_STEPS}
+META = {
+    "stage": "meta",
+    "batch_size": 6,
+    "inner_steps": 3,
+    "inner_rate": 0.1,
+    "learning_rate": 1e-4,  # at 1e-3 what has been fitted is soon forgotten
+    "steps": OWN_STEPS,
+}
 FIRST = SEMANTIC | {"steps": FIRST_STEPS}
 WHOLE = SEMANTIC | {"steps": FIRST_STEPS + OWN_STEPS}
 BALANCED = SEMANTIC | {"balance": 1.0}

@@ -51,10 +51,13 @@ class TrainArguments:
         default=None, metadata={"help": "File that keeps the frozen tracker's features; read where it exists."}
     )
     passes: int = field(default=1, metadata={"help": "Feature passes over the videos, each of which varies them."})
-
     tracked: bool = field(
         default=False,
         metadata={"help": "Features around the tracker's own boxes, which a session sees, not annotated ones."},
+    )
+
+    activity_decay: float = field(
+        default=2.5e-4, metadata={"help": "Regularisation of the activity's classifier; more for fewer clips."}
     )
 
     # Long tail
@@ -175,6 +178,8 @@ def check_arguments(args: TrainArguments) -> None:
             raise SystemExit("episodes take unscaled gradients in the forward pass, where fp16 underflows; use bf16")
         if args.activation_checkpointing and args.fast != "head":
             raise SystemExit(f"activation checkpointing gives wrong gradients for fast '{args.fast}'; leave it out")
+    if not args.activity_decay >= 0.0:
+        raise SystemExit(f"activity_decay must not be negative, got {args.activity_decay}")
     if not 0.0 <= args.ema < 1.0:
         raise SystemExit(f"ema is a decay in [0, 1), got {args.ema}")
     if args.stage != "tracking" and args.model is None:

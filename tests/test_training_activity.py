@@ -8,7 +8,7 @@ from modeling_semtrack import training_activity
 from modeling_semtrack.activity_semtrack import GEOMETRY, SemTrackActivity
 from modeling_semtrack.long_tail import InteractionLoss
 from modeling_semtrack.loss_semtrack import IGNORE, activity_loss
-from modeling_semtrack.training_activity import DECAY, GEOMETRY_WEIGHT, LENGTH, fit_activity
+from modeling_semtrack.training_activity import GEOMETRY_WEIGHT, LENGTH, fit_activity
 from modeling_semtrack.training_clips import SemanticTrainer, TargetClip, collate_clips
 
 HIDDEN, SIDE = 32, 8  # of the tokens, and of their grid
@@ -131,13 +131,14 @@ def test_embeddings_of_the_fitted_clips_have_mean_zero_and_the_wanted_length():
     assert geometry.tolist() == pytest.approx([GEOMETRY_WEIGHT * typical] * GEOMETRY, rel=1e-3)
 
 
-def test_the_classifier_is_the_optimum_of_the_regularised_regression():
+@pytest.mark.parametrize("decay", (2.5e-4, 2e-2))
+def test_the_classifier_is_the_optimum_of_the_regularised_regression(decay):
     """The slope of loss plus decay is nothing there."""
     clips = some_clips(clearly=1.0)
-    trainer = fitted(clips)
+    trainer = fitted(clips, None, 0.0, decay)
     classifier = trainer.model.semantic_head.readout.activity_classifier
     loss = activity_loss(classifier(embeddings_of(trainer, clips)), collate_clips(clips)["labels"].flatten(True))
-    (loss + DECAY / 2 * classifier.weight.square().sum()).backward()
+    (loss + decay / 2 * classifier.weight.square().sum()).backward()
     assert classifier.weight.grad.abs().max() < 1e-3 and classifier.bias.grad.abs().max() < 1e-3
 
 
