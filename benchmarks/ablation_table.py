@@ -113,6 +113,6 @@ def draw(path: Path, rows: Mapping[str, Mapping[str, Any]]) -> None:
         axes.set_xlabel("interaction F1 (%)")
         axes.set_yticks(places, [row["title"] for row in rows.values()], fontsize=8)
         axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False, loc="lower right")
+    figure.legend(*axes.get_legend_handles_labels(), fontsize=8, frameon=False, loc="outside lower center", ncols=4)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=110)
