@@ -180,7 +180,7 @@ def train_head(args: TrainArguments, model: SemTrackModel, clips: Sequence[Targe
     ]
     trainer = SemanticTrainer(model, InteractionLoss(args.interaction_loss, [max(1, count) for count in times]))
     trainer.to(model.device)
-    fit_activity(trainer, clips, trainer.interaction_loss, args.balance, args.activity_decay)
+    fit_activity(trainer, clips, trainer.interaction_loss, args.balance)
     trainable = train.select_trainable(model, args)
     optimizer = torch.optim.AdamW(trainable, lr=args.learning_rate, weight_decay=args.weight_decay)
     schedule = train.new_schedule(optimizer, args)

@@ -23,9 +23,10 @@ class SemTrackActivity(nn.Module):
 
     A grid of cells moves and scales with the target (as RoIAlign, He et al., "Mask R-CNN", ICCV 2017), so that what is
     read from a cell does not depend on where the target stands. One linear projection makes a *code* of the features
-    in all cells; the codes of the last steps are averaged with weights that fade. There is nothing else to be learned
-    here: [`fit_activity`] sets the projection to the principal components of the training steps, and a linear
-    classifier of the embedding learns from tens of clips, where attention over as many cells learns them by heart.
+    in all cells; the codes of the last steps are averaged with weights that fade, and their standard deviation tells
+    how lively it is around the target. There is nothing else to be learned here: [`fit_activity`] sets the projection
+    to the principal components of the training steps, and a linear classifier of the embedding learns from tens of
+    clips, where attention over as many cells learns them by heart.
     """
 
     def __init__(self, config: SemTrackConfig) -> None:
@@ -102,7 +103,7 @@ class SemTrackActivity(nn.Module):
             [batch, steps, `activity_size`].
         """
         places = _place(target_boxes)
-        earlier_codes, earlier_places = codes, places
+        earlier_codes, changes, earlier_places = codes, torch.zeros_like(codes), places
         if past is not None:
             ages = (times[:, :, None] - past.times).float()
             weights = torch.exp(-ages / MEMORY_SECONDS) * past.valid  # [batch, steps, memory]; 1 for the present
@@ -111,16 +112,26 @@ class SemTrackActivity(nn.Module):
             earlier_places = (places + (weights[..., None] * _place(past.boxes[..., 0, :])).sum(2)) / total
             weights, total = weights.to(codes.dtype), total.to(codes.dtype)
             earlier_codes = (codes + torch.einsum("bsm,bsmd->bsd", weights, past.codes)) / total
+            changes = _deviation(codes, past)
         size = (places[..., 2:].sum(-1, keepdim=True) / 2).exp()  # the root of the box's area
         moved = (places - earlier_places)[..., :2] / size
         geometry = torch.cat([places, moved, moved.abs(), (places - earlier_places)[..., 2:]], dim=-1)
-        embedding = torch.cat([codes, earlier_codes, geometry.to(codes.dtype)], dim=-1)
+        embedding = torch.cat([codes, earlier_codes, changes, geometry.to(codes.dtype)], dim=-1)
         return (embedding - self.center.to(codes.dtype)) * self.scale.to(codes.dtype)
 
 
 def activity_size(config: SemTrackConfig) -> int:
     """Length of a step's embedding."""
-    return 2 * code_size(config) + GEOMETRY
+    return 3 * code_size(config) + GEOMETRY
+
+
+def _deviation(codes: torch.Tensor, past: SemTrackMemory) -> torch.Tensor:
+    """How much the codes have changed over the memory: the standard deviation, the present step included."""
+    present, valid, earlier = codes.float(), past.valid.float(), past.codes.float()
+    count = 1 + valid.sum(-1, keepdim=True)
+    mean = (present + torch.einsum("bsm,bsmd->bsd", valid, earlier)) / count
+    squares = (present - mean).square() + torch.einsum("bsm,bsmd->bsd", valid, (earlier - mean[:, :, None]).square())
+    return (squares / count + 1e-6).sqrt().to(codes.dtype)  # the slope of the root at 0 is infinite
 
 
 def _centers(cells: int, device: torch.device) -> torch.Tensor:

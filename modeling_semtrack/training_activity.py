@@ -20,6 +20,7 @@ from .training_clips import SemanticTrainer, TargetClip, collate_clips
 LENGTH = 6.0  # of a typical embedding: gradient descent of the classifier is stable up to rates of about 0.1
 MOST_STEPS = 8192  # from which the principal components are found
 GEOMETRY_WEIGHT = 3.0  # deviation of the few numbers of geometry, where one of a code is 1 on average
+DECAY = 2.5e-4  # weight of half the squared classifier
 ITERATIONS = 100  # of L-BFGS
 
 
@@ -29,7 +30,6 @@ def fit_activity(
     clips: Sequence[TargetClip],
     loss: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
     balance: float = 0.0,
-    decay: float = 2.5e-4,
 ) -> None:
     """Fits projection, normalisation and classifier of the activity to all labelled steps, in place.
 
@@ -38,7 +38,6 @@ def fit_activity(
         clips: Features of the model's own tracker, with labels.
         loss: Of (logits, labels, class weights), in place of the cross-entropy; see [`InteractionLoss`].
         balance: 0 counts all steps alike, 1 all interactions.
-        decay: Weight of half the squared classifier in the logistic regression.
 
     Raises:
         ValueError: If there is no clip.
@@ -64,7 +63,7 @@ def fit_activity(
     scale *= LENGTH / (scale * deviation).norm()
     head.activity.center.copy_(center)
     head.activity.scale.copy_(scale)
-    _fit_classifier(head.readout.activity_classifier, (embeddings - center) * scale, truth, loss, balance, decay)
+    _fit_classifier(head.readout.activity_classifier, (embeddings - center) * scale, truth, loss, balance)
 
 
 def _fit_projection(head: SemTrackSemanticHead, clips: Sequence[TargetClip], device: torch.device) -> None:
@@ -102,7 +101,6 @@ def _fit_classifier(
     truth: SemTrackTargets,
     loss: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] | None,
     balance: float,
-    decay: float,
 ) -> None:
     """L2-regularised logistic regression by L-BFGS: embeddings [steps, activity size] and labels -> the classifier."""
     classes = classifier.out_features
@@ -116,7 +114,7 @@ def _fit_classifier(
     def objective() -> torch.Tensor:
         solver.zero_grad()
         logits = embeddings @ weights.T + bias
-        value = activity_loss(logits, truth, loss, weight) + decay / 2 * weights.square().sum()
+        value = activity_loss(logits, truth, loss, weight) + DECAY / 2 * weights.square().sum()
         value.backward()
         return value
 

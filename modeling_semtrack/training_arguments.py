@@ -56,10 +56,6 @@ class TrainArguments:
         metadata={"help": "Features around the tracker's own boxes, which a session sees, not annotated ones."},
     )
 
-    activity_decay: float = field(
-        default=2.5e-4, metadata={"help": "Regularisation of the activity's classifier; more for fewer clips."}
-    )
-
     # Long tail
     interaction_loss: str = field(
         default="cross_entropy", metadata={"help": "cross_entropy, focal, balanced_softmax or ldam."}
@@ -178,8 +174,6 @@ def check_arguments(args: TrainArguments) -> None:
             raise SystemExit("episodes take unscaled gradients in the forward pass, where fp16 underflows; use bf16")
         if args.activation_checkpointing and args.fast != "head":
             raise SystemExit(f"activation checkpointing gives wrong gradients for fast '{args.fast}'; leave it out")
-    if not args.activity_decay >= 0.0:
-        raise SystemExit(f"activity_decay must not be negative, got {args.activity_decay}")
     if not 0.0 <= args.ema < 1.0:
         raise SystemExit(f"ema is a decay in [0, 1), got {args.ema}")
     if args.stage != "tracking" and args.model is None:

@@ -132,7 +132,7 @@ def feature_stage(
     clips = cached_clips(args, model, processor, videos)
     held_out = compute_clips(args, model, processor, held_out_of, passes=1)
     if fits_activity(args):
-        fit_activity(trainer, clips, trainer.interaction_loss, args.balance, args.activity_decay)
+        fit_activity(trainer, clips, trainer.interaction_loss, args.balance)
 
     def evaluate(model: SemTrackModel, process: int, processes: int) -> list[VideoRecognition]:
         evaluated = SemanticTrainer(model, trainer.interaction_loss)

@@ -49,8 +49,8 @@ def remembered(codes, boxes, times, valid):
 
 
 def parts_of(embedding):
-    """Codes now, earlier codes, and the geometry."""
-    return embedding.split((HIDDEN, HIDDEN, GEOMETRY), dim=-1)
+    """Codes now, earlier codes, how they have changed, and the geometry."""
+    return embedding.split((HIDDEN, HIDDEN, HIDDEN, GEOMETRY), dim=-1)
 
 
 # Regions
@@ -122,13 +122,13 @@ def test_without_scene_context_only_the_cells_on_the_target_are_seen(sides, rows
 # Embeddings
 
 
-def test_without_a_past_the_earlier_code_is_the_present_one_and_nothing_has_moved():
+def test_without_a_past_the_earlier_code_is_the_present_one_and_nothing_has_changed():
     activity = SemTrackActivity(tiny_config())
     codes, box = torch.randn(2, 3, HIDDEN), torch.tensor([0.3, 0.6, 0.2, 0.1]).expand(2, 3, 4)
     embedding = activity(codes, box, torch.rand(2, 3), None)
     assert embedding.shape == (2, 3, activity_size(tiny_config()))
-    now, earlier, geometry = parts_of(embedding)
-    assert torch.equal(now, codes) and torch.equal(earlier, codes)
+    now, earlier, changes, geometry = parts_of(embedding)
+    assert torch.equal(now, codes) and torch.equal(earlier, codes) and not changes.any()
     expected = torch.tensor([0.3, 0.6, math.log(0.2), math.log(0.1), 0, 0, 0, 0, 0, 0])
     torch.testing.assert_close(geometry, expected.expand(2, 3, GEOMETRY))
 
@@ -143,11 +143,14 @@ def test_steps_of_the_past_fade_and_invalid_ones_do_not_count():
         valid=[False, True, True],
     )
     box = torch.tensor([[[0.5, 0.6, 0.2, 0.2]]])
-    now, earlier, geometry = parts_of(activity(torch.full((1, 1, HIDDEN), 3.0), box, torch.tensor([[3.0]]), past))
+    embedding = activity(torch.full((1, 1, HIDDEN), 3.0), box, torch.tensor([[3.0]]), past)
+    now, earlier, changes, geometry = parts_of(embedding)
     first, second = math.exp(-2), math.exp(-1)
     total = 1 + first + second
     assert torch.equal(now, torch.full((1, 1, HIDDEN), 3.0))
     torch.testing.assert_close(earlier, torch.full((1, 1, HIDDEN), (3 + 2 * first + 5 * second) / total))
+    spread = math.sqrt(((3 - 10 / 3) ** 2 + (2 - 10 / 3) ** 2 + (5 - 10 / 3) ** 2) / 3)  # each step counts as much
+    torch.testing.assert_close(changes, torch.full((1, 1, HIDDEN), spread))
 
     def mean(present, *before):
         return (present + first * before[0] + second * before[1]) / total
@@ -163,6 +166,14 @@ def test_steps_of_the_past_fade_and_invalid_ones_do_not_count():
     assert moved[0] > 0 and moved[1] < 0
 
 
+def test_codes_that_alternate_around_a_mean_have_changed_and_constant_ones_have_not():
+    activity, box = SemTrackActivity(tiny_config()), torch.full((1, 1, 4), 0.2)
+    for codes, expected in (([3.0, 5.0, 3.0], 1.0), ([5.0, 5.0, 5.0], 0.0)):
+        past = remembered(codes, [[0.2] * 4] * 3, [0.0, 0.2, 0.4], [True] * 3)
+        embedding = activity(torch.full((1, 1, HIDDEN), 5.0), box, torch.tensor([[0.6]]), past)
+        torch.testing.assert_close(parts_of(embedding)[2], torch.full((1, 1, HIDDEN), expected), atol=2e-3, rtol=0)
+
+
 def test_the_movement_is_counted_in_sizes_of_the_target():
     """A target of half the size that moves half as far has moved as much."""
     activity = SemTrackActivity(tiny_config())
@@ -171,7 +182,7 @@ def test_the_movement_is_counted_in_sizes_of_the_target():
         past = remembered([0.0], [[0.5 - 0.1 * scale, 0.5, 0.2 * scale, 0.1 * scale]], [0.0], [True])
         box = torch.tensor([[[0.5, 0.5, 0.2 * scale, 0.1 * scale]]])
         embedding = activity(torch.zeros(1, 1, HIDDEN), box, torch.tensor([[0.2]]), past)
-        movements.append(parts_of(embedding)[2][..., 4:])
+        movements.append(parts_of(embedding)[3][..., 4:])
     torch.testing.assert_close(*movements)
 
 
@@ -213,4 +224,4 @@ def test_a_target_that_stands_still_has_not_moved_in_mixed_precision_either():
         embedding = SemTrackActivity(tiny_config())(
             torch.ones(1, 1, HIDDEN), torch.tensor([[box]]), torch.tensor([[0.5]]), past
         )
-    assert parts_of(embedding)[2][..., 4:].abs().max() < 1e-4
+    assert parts_of(embedding)[3][..., 4:].abs().max() < 1e-4

@@ -173,7 +173,7 @@ def test_codes_of_a_wide_model_are_shorter_than_its_tokens():
     model = tiny_model(hidden_size=256)
     memory = model(**clip_inputs(), **prompt_inputs("template")).memory
     assert memory.tokens.shape[-1] == 256 and memory.codes.shape[-1] == LONGEST_CODE == 192
-    assert activity_semtrack.activity_size(model.config) == 2 * 192 + activity_semtrack.GEOMETRY
+    assert activity_semtrack.activity_size(model.config) == 3 * 192 + activity_semtrack.GEOMETRY
 
 
 def test_later_steps_do_not_change_earlier_ones():

@@ -131,11 +131,12 @@ def test_embeddings_of_the_fitted_clips_have_mean_zero_and_the_wanted_length():
     assert geometry.tolist() == pytest.approx([GEOMETRY_WEIGHT * typical] * GEOMETRY, rel=1e-3)
 
 
-@pytest.mark.parametrize("decay", (2.5e-4, 2e-2))
-def test_the_classifier_is_the_optimum_of_the_regularised_regression(decay):
+@pytest.mark.parametrize("decay", (training_activity.DECAY, 2e-2))
+def test_the_classifier_is_the_optimum_of_the_regularised_regression(decay, monkeypatch):
     """The slope of loss plus decay is nothing there."""
+    monkeypatch.setattr(training_activity, "DECAY", decay)
     clips = some_clips(clearly=1.0)
-    trainer = fitted(clips, None, 0.0, decay)
+    trainer = fitted(clips)
     classifier = trainer.model.semantic_head.readout.activity_classifier
     loss = activity_loss(classifier(embeddings_of(trainer, clips)), collate_clips(clips)["labels"].flatten(True))
     (loss + decay / 2 * classifier.weight.square().sum()).backward()
