@@ -100,10 +100,12 @@ def tracking_stage(
 def joint_stage(
     args: TrainArguments, model: SemTrackModel, processor: SemTrackProcessor, videos: list[AnnotatedVideo]
 ) -> Stage:
-    """Clips of pixels for both branches; judged like the semantic stage."""
+    """Clips of pixels for both branches, a new head fitted to features first; judged like the semantic stage."""
     targets = [(video, labels) for video in videos for labels in labelled_targets(video, model.config, phase=0)]
     images = processor.image_processor
     held_out = held_out_videos(args, model.config) if args.evaluate_every else []
+    if fits_activity(args):
+        fit_activity(SemanticTrainer(model), cached_clips(args, model, processor, videos), balance=args.balance)
 
     def evaluate(model: SemTrackModel, process: int, processes: int) -> list[VideoRecognition]:
         clips = compute_clips(args, model, processor, held_out, 1, process, processes)

@@ -93,12 +93,22 @@ def fitted(monkeypatch):
     """The weights of the head as each fitting of its activity has left them."""
     after = []
 
-    def fit(trainer, *given):
-        fit_activity(trainer, *given)
+    def fit(trainer, *given, **named):
+        fit_activity(trainer, *given, **named)
         after.append({n: value.clone() for n, value in trainer.model.state_dict().items() if n.startswith(HEAD)})
 
     monkeypatch.setattr(training_stages, "fit_activity", fit)
     return after
+
+
+def test_the_joint_stage_fits_the_activity_of_a_new_head_and_goes_on_with_a_trained_one(run, joint, fitted):
+    run("kept", **joint)
+    assert not fitted
+    done = run("new", **joint | {"keep_head": False})
+    (start,) = fitted
+    assert torch.equal(done.weights[f"{ACTIVITY}center"], start[f"{ACTIVITY}center"])
+    assert start[f"{ACTIVITY}center"].abs().max() > 0.01
+    assert not torch.equal(done.weights[f"{CLASSIFIER}weight"], start[f"{CLASSIFIER}weight"])
 
 
 @pytest.mark.parametrize("keep_head", [True, False])
