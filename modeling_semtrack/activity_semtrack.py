@@ -127,7 +127,8 @@ def activity_size(config: SemTrackConfig) -> int:
 
 def _deviation(codes: torch.Tensor, past: SemTrackMemory) -> torch.Tensor:
     """How much the codes have changed over the memory: the standard deviation, the present step included."""
-    present, valid, earlier = codes.float(), past.valid.float(), past.codes.float()
+    precise = torch.promote_types(codes.dtype, torch.float32)  # squares of small differences
+    present, valid, earlier = (tensor.to(precise) for tensor in (codes, past.valid, past.codes))
     count = 1 + valid.sum(-1, keepdim=True)
     mean = (present + torch.einsum("bsm,bsmd->bsd", valid, earlier)) / count
     squares = (present - mean).square() + torch.einsum("bsm,bsmd->bsd", valid, (earlier - mean[:, :, None]).square())

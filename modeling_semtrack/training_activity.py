@@ -43,7 +43,7 @@ def fit_activity(
         ValueError: If there is no clip.
     """
     if not clips:
-        raise ValueError("no clip has two semantic steps or more; check the annotations and the stride")
+        raise ValueError("no clip has two semantic steps or more; check the annotations, the stride and the tracker")
     head = trainer.model.semantic_head
     device = trainer.model.device
     _fit_projection(head, clips, device)

@@ -145,6 +145,7 @@ def model(tmp_path):
 
 def run(monkeypatch, capsys, data, model, output, *more):
     words = ["--data", data, "--model", model, "--output", output, "--steps", 2, "--batch_size", 2, "--passes", 1]
+    words += ["--tracked", "false"]  # a random tracker keeps nothing
     monkeypatch.setattr(sys, "argv", ["ut_interaction", *map(str, words), *more])
     ut_interaction.main()
     return json.loads(capsys.readouterr().out)
@@ -175,7 +176,7 @@ def test_a_folder_of_other_answers_is_refused(monkeypatch, capsys, data, model, 
 
 
 def test_training_changes_the_head_alone_and_takes_other_items(data, model, tmp_path):
-    args = training_arguments(str(model), tmp_path / "out", ["--steps", "2", "--batch_size", "2", "--ema", "0"])
+    args = training_arguments(str(model), tmp_path / "out", "--steps 2 --batch_size 2 --ema 0 --tracked false".split())
     videos = read_videos(data / "annotations" / "ut_interaction_set1.json", data / "videos")
     network, processor = ut_interaction.train.load_model(args, videos)
     clips = compute_clips(args, network, processor, videos, passes=1)
