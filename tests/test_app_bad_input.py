@@ -74,7 +74,8 @@ def huge_frames(path):
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=30)
         stream.width, stream.height, stream.pix_fmt = 7680, 4320, "yuv420p"
-        container.mux([*stream.encode(av.VideoFrame(7680, 4320, "yuv420p")), *stream.encode()])
+        empty = av.VideoFrame.from_ndarray(np.zeros((4320 * 3 // 2, 7680), np.uint8), "yuv420p")
+        container.mux([*stream.encode(empty), *stream.encode()])
 
 
 def too_large(path):
