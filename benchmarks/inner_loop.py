@@ -193,7 +193,10 @@ def new_trainer() -> SemanticTrainer:
     )
     model = SemTrackModel(config).requires_grad_(False)
     model.semantic_head.requires_grad_(True)
-    model.semantic_head.activity.requires_grad_(False)  # it is fitted, not descended
+    projection = model.semantic_head.activity.projection  # it is fitted, not descended: torchopt takes all parameters
+    for name, value in list(projection.named_parameters()):
+        delattr(projection, name)
+        projection.register_buffer(name, value.detach())
     return SemanticTrainer(model)
 
 
