@@ -85,6 +85,9 @@ def main() -> None:
     output = Path(arguments.output)
     args = training_arguments(arguments.model, output, rest)
     check_arguments(args)
+    photos = list_images(Path(arguments.other_scenes)) if arguments.other_scenes else []
+    if arguments.other_scenes and not photos:
+        raise SystemExit(f"--other-scenes needs a folder of photos, but '{arguments.other_scenes}' holds none")
     videos = read_videos(*annotation_files(Path(arguments.data)), split=None)
     others = annotated_videos(args, "train")
     claim(output, args, arguments)
@@ -99,7 +102,7 @@ def main() -> None:
         model, processor = train.load_model(args, videos + others)
         train_head(args, model.to(arguments.device), [clip for clip in clips if clip.video not in left_out])
         model.to(getattr(torch, arguments.dtype))
-        rows = measure_fold(model, processor, videos, fold, folds, arguments.other_scenes)
+        rows = measure_fold(model, processor, videos, fold, folds, photos)
         with atomic_path(answers) as temporary:
             temporary.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     done = {
@@ -210,7 +213,7 @@ def measure_fold(
     videos: Sequence[AnnotatedVideo],
     fold: str,
     folds: Sequence[str],
-    photos: str | None,
+    photos: Sequence[Path],
 ) -> dict[str, list[dict]]:
     """Answers (`clip_row`) on the held-out clips, in front of photos, and on those of one sequence that was learned."""
     known = folds[(folds.index(fold) + 1) % len(folds)]
@@ -224,8 +227,7 @@ def measure_fold(
             partner = follow(model, processor, video, event.object, video.frames())
         rows["held_out"].append(clip_row(video.record, *subject, partner))
     for number, video in enumerate(held_out if photos else []):
-        files = list_images(Path(photos))
-        photo = np.asarray(Image.open(files[(17 * number + folds.index(fold)) % len(files)]).convert("RGB"))
+        photo = np.asarray(Image.open(photos[(17 * number + folds.index(fold)) % len(photos)]).convert("RGB"))
         frames = in_other_scene(video, photo)
         answer = follow(model, processor, video, video.record.interactions[0].subject, frames)
         rows["other_scenes"].append(clip_row(video.record, *answer))

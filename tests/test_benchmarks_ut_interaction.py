@@ -175,6 +175,13 @@ def test_a_folder_of_other_answers_is_refused(monkeypatch, capsys, data, model, 
         run(monkeypatch, capsys, data, model, tmp_path / "out", "--learning_rate", "0.1")
 
 
+def test_a_folder_without_photos_is_refused_before_anything_is_computed(monkeypatch, capsys, data, model, tmp_path):
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(SystemExit, match=r"--other-scenes needs a folder of photos, but '.*photos' holds none"):
+        run(monkeypatch, capsys, data, model, tmp_path / "out", "--other-scenes", str(tmp_path / "photos"))
+    assert not (tmp_path / "out").exists()
+
+
 def test_training_changes_the_head_alone_and_takes_other_items(data, model, tmp_path):
     args = training_arguments(str(model), tmp_path / "out", "--steps 2 --batch_size 2 --ema 0 --tracked false".split())
     videos = read_videos(data / "annotations" / "ut_interaction_set1.json", data / "videos")
