@@ -26,7 +26,7 @@ from modeling_semtrack.app_handlers import Handlers, readable
 from modeling_semtrack.app_layout import CSS, Layout
 from modeling_semtrack.app_run import warm_up
 from modeling_semtrack.app_video import EXAMPLES
-from modeling_semtrack.app_work import share_heaps
+from modeling_semtrack.app_work import compute, share_heaps
 from modeling_semtrack.checkpoint import MODEL_VARIABLE, find_checkpoint, is_on_hub, load_checkpoint
 
 UPLOADS_LIVE = 2 * actions.LIFETIME  # seconds; longer than any visit may be silent
@@ -176,7 +176,7 @@ def main() -> None:
 def serve(uploads: Path) -> None:
     """Loads the model and serves the page, until it is interrupted."""
     folder = find_checkpoint()
-    demo = actions.Demo(*load_checkpoint(folder), folder=uploads)
+    demo = actions.Demo(*compute(load_checkpoint, folder), folder=uploads)
     demo.visitors.sweep_forever()
     warm_up(demo.model, demo.processor)
     gc.freeze()  # what is there now stays: later collections need not look at it

@@ -13,7 +13,7 @@ import numpy as np
 from .adaptation import LabelledMoment
 from .app_state import Prompt
 from .app_video import Clip, read_backwards, read_forwards
-from .app_work import compute, compute_everywhere
+from .app_work import compute
 from .modeling_semtrack import SemTrackModel
 from .processing_semtrack import SemTrackProcessor
 from .session_semtrack import SemTrackSession, TargetState
@@ -271,7 +271,7 @@ class Run:
 
 
 def warm_up(model: SemTrackModel, processor: SemTrackProcessor) -> None:
-    """Has every computing thread do once what takes longer and fetches memory the first time."""
+    """Does once what takes longer and fetches memory the first time, in the computing thread."""
     images = np.random.default_rng(0).integers(0, 256, (WARM_UP_STEPS, 360, 640, 3), np.uint8)
 
     def follow() -> None:
@@ -280,7 +280,7 @@ def warm_up(model: SemTrackModel, processor: SemTrackProcessor) -> None:
         for index, image in enumerate(images):
             session.step(image, float(index))
 
-    compute_everywhere(follow)
+    compute(follow)
 
 
 def _key(prompt: Prompt) -> tuple[int, int, Box]:

@@ -1,7 +1,8 @@
-"""The few threads in which the demo computes, and the memory that they leave behind.
+"""The one thread in which the demo computes, and the memory that it leaves behind.
 
 A web server calls its handlers in dozens of threads. Computing there would give each of them arithmetic threads and
-a heap of its own, and both stay.
+a heap of its own, and both stay. Two are too many already: as soon as there are more arithmetic threads than cores,
+OpenMP puts them to sleep after every operation, and waking them takes up to a third of a lone visitor's time.
 """
 
 from __future__ import annotations
@@ -9,35 +10,21 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-THREADS = 2  # that compute at once; each may use all cores
 M_ARENA_MAX = -8  # of glibc's <malloc.h>
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
-_pool = ThreadPoolExecutor(THREADS, thread_name_prefix="semtrack")
+_pool = ThreadPoolExecutor(1, thread_name_prefix="semtrack")
 
 
 def compute(function: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result:
-    """Calls a function in one of the computing threads and waits for its result; first come, first served."""
+    """Calls a function in the computing thread, which may use all cores, and waits for its result; first come, first served."""
     return _pool.submit(function, *args, **kwargs).result()
-
-
-def compute_everywhere(function: Callable[[], object]) -> None:
-    """Calls a function once in each of the computing threads, at the same time."""
-    together = threading.Barrier(THREADS)
-
-    def work() -> None:
-        together.wait()
-        function()
-
-    for future in [_pool.submit(work) for _ in range(THREADS)]:
-        future.result()
 
 
 def share_heaps(heaps: int = 2) -> None:
