@@ -23,7 +23,7 @@ _pool = ThreadPoolExecutor(1, thread_name_prefix="semtrack")
 
 
 def compute(function: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result:
-    """Calls a function in the computing thread, which may use all cores, and waits for its result; first come, first served."""
+    """Calls a function in the computing thread and waits for its result; first come, first served."""
     return _pool.submit(function, *args, **kwargs).result()
 
 
