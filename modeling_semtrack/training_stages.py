@@ -269,6 +269,8 @@ def cached_clips(
         clips = load_clips(args.features, model.config)
         check_features(clips, compute_clips(args, model, processor, videos[:1], passes=1), videos, args.features)
         return clips
+    if args.features:
+        Path(args.features).parent.mkdir(parents=True, exist_ok=True)  # before minutes of work that it is to keep
     clips = compute_clips(args, model, processor, videos, args.passes)
     if args.features:
         save_clips(clips, args.features, model.config)

@@ -139,6 +139,11 @@ def test_what_goes_on_is_not_fitted_again(run, semantic, meta, fitted, tmp_path)
     assert len(fitted) == 1
 
 
+def test_features_are_kept_in_a_folder_that_is_not_there_yet(run, semantic, tmp_path):
+    run("first", **semantic | {"features": tmp_path / "kept" / "features.pt"})
+    assert (tmp_path / "kept" / "features.pt").exists()
+
+
 def test_a_new_head_is_made_for_the_labels_of_the_videos(run, files, joint, tmp_path):
     model = tiny_model(num_hidden_layers=1, num_semantic_layers=1)  # four interactions, three objects
     done = run(**joint | {"keep_head": False, "model": save(model, tmp_path / "other")})
