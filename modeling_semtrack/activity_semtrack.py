@@ -129,9 +129,9 @@ def _deviation(codes: torch.Tensor, past: SemTrackMemory) -> torch.Tensor:
     """How much the codes have changed over the memory: the standard deviation, the present step included."""
     precise = torch.promote_types(codes.dtype, torch.float32)  # squares of small differences
     present, valid, earlier = (tensor.to(precise) for tensor in (codes, past.valid, past.codes))
-    count = 1 + valid.sum(-1, keepdim=True)
-    mean = (present + torch.einsum("bsm,bsmd->bsd", valid, earlier)) / count
-    squares = (present - mean).square() + torch.einsum("bsm,bsmd->bsd", valid, (earlier - mean[:, :, None]).square())
+    count, counted = 1 + valid.sum(-1, keepdim=True), valid[..., None]
+    mean = (present + (counted * earlier).sum(2)) / count  # no matrix product, which autocast would round
+    squares = (present - mean).square() + (counted * (earlier - mean[:, :, None]).square()).sum(2)
     return (squares / count + 1e-6).sqrt().to(codes.dtype)  # the slope of the root at 0 is infinite
 
 

@@ -17,10 +17,10 @@ from .heads_semtrack import SemTrackSemanticHead
 from .loss_semtrack import IGNORE, SemTrackTargets, activity_loss
 from .training_clips import SemanticTrainer, TargetClip, collate_clips
 
+DECAY = 2.5e-4  # weight of half the squared classifier in the logistic regression
 LENGTH = 6.0  # of a typical embedding: gradient descent of the classifier is stable up to rates of about 0.1
 MOST_STEPS = 8192  # from which the principal components are found
 GEOMETRY_WEIGHT = 3.0  # deviation of the few numbers of geometry, where one of a code is 1 on average
-DECAY = 2.5e-4  # weight of half the squared classifier
 ITERATIONS = 100  # of L-BFGS
 
 

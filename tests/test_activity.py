@@ -217,11 +217,12 @@ def test_half_precision_gives_nearly_the_same_embedding():
     torch.testing.assert_close(rough.float(), precise, atol=0.05, rtol=0.05)
 
 
-def test_a_target_that_stands_still_has_not_moved_in_mixed_precision_either():
+def test_what_stands_still_has_not_moved_nor_changed_in_mixed_precision_either():
     box = [0.37, 0.61, 0.013, 0.017]
-    past = remembered([1.0, 1.0], [box, box], [0.1, 0.3], [True, True])
+    past = remembered([1.003, 1.003], [box, box], [0.1, 0.3], [True, True])
     with torch.autocast("cpu", torch.bfloat16):
         embedding = SemTrackActivity(tiny_config())(
-            torch.ones(1, 1, HIDDEN), torch.tensor([[box]]), torch.tensor([[0.5]]), past
+            torch.full((1, 1, HIDDEN), 1.003), torch.tensor([[box]]), torch.tensor([[0.5]]), past
         )
+    assert parts_of(embedding)[2].max() < 2e-3
     assert parts_of(embedding)[3][..., 4:].abs().max() < 1e-4
