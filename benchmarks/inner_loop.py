@@ -28,9 +28,10 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from modeling_semtrack import SemTrackConfig, SemTrackModel
-from modeling_semtrack.activity_semtrack import COLUMNS, ROWS
 from modeling_semtrack.loss_semtrack import SemTrackTargets
 from modeling_semtrack.meta_learning import Episode, InnerLoopSettings, MetaEpisode
+from modeling_semtrack.motion_semtrack import MOTION_SIZE
+from modeling_semtrack.surroundings_semtrack import COLUMNS, ROWS
 from modeling_semtrack.training_clips import SemanticTrainer
 
 EPISODES, INNER_STEPS, RATE = 8, 5, 0.01
@@ -218,6 +219,7 @@ def new_episode(seed: int) -> Episode:
     labels = SemTrackTargets(boxes(), described.float(), classes(10), classes(6), boxes(EVENTS), described)
     clips = {
         "regions": normal(ROWS * COLUMNS * 2 * HIDDEN),
+        "motion": normal(MOTION_SIZE).abs(),
         **{name: normal(cells, HIDDEN) for name in ("view_embeds", "view_features", "scene_features")},
         **{"target_embeds": normal(HIDDEN), "target_boxes": boxes(), "view_windows": boxes()},
         **{"times": 0.2 * torch.arange(STEPS).repeat(CLIPS, 1), "grid": (SIDE, SIDE), "scene_grid": (SIDE, SIDE)},

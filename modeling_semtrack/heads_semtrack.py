@@ -158,6 +158,7 @@ class SemTrackSemanticHead(nn.Module):
     def decode(
         self,
         regions: torch.Tensor,
+        motion: torch.Tensor,
         view_embeds: torch.Tensor,
         view_features: torch.Tensor,
         target_embeds: torch.Tensor,
@@ -173,7 +174,8 @@ class SemTrackSemanticHead(nn.Module):
         """Gathers what the target does at each step of a clip.
 
         Args:
-            regions: [batch, steps, cells * 2 * hidden], from [`SemTrackActivity.regions`].
+            regions: [batch, steps, cells * 2 * hidden], from [`read_cells`].
+            motion: [batch, steps, MOTION_SIZE], from [`motion_around`].
             view_embeds, view_features: [batch, steps, tokens, hidden], search region after and before the
                 joint encoder.
             target_embeds: [batch, steps, hidden].
@@ -195,7 +197,7 @@ class SemTrackSemanticHead(nn.Module):
         cells = at_most(grid, self.config.context_grid)
         view_embeds, view_features = (pool_tokens(tokens, grid, cells) for tokens in (view_embeds, view_features))
         grid, past = cells, None
-        codes = self.activity.encode(regions, target_boxes)
+        codes = self.activity.encode(regions, motion, target_boxes)
         search = self.search_projection(torch.cat([view_embeds, view_features], dim=-1))
         centers = grid_centers(*grid, search.device)  # [tokens, 2]
         context = [search + self._place(_cells_to_boxes(centers, grid, view_windows), target_boxes, None, source=0)]

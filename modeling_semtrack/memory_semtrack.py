@@ -7,13 +7,19 @@ from dataclasses import dataclass
 import torch
 
 from .configuration_semtrack import SemTrackConfig
+from .motion_semtrack import MOTION_SIZE
 
-LONGEST_CODE = 192  # the projection to longer ones would outgrow the encoder of a wide model
+LONGEST_PROJECTED = 192  # the projection to more would outgrow the encoder of a wide model
+
+
+def projected_size(config: SemTrackConfig) -> int:
+    """Length of what is projected of a target's surroundings."""
+    return min(config.hidden_size, LONGEST_PROJECTED)
 
 
 def code_size(config: SemTrackConfig) -> int:
-    """Length of the code of a target's surroundings."""
-    return min(config.hidden_size, LONGEST_CODE)
+    """Length of the code of a target's surroundings: what is there, and how it moves."""
+    return projected_size(config) + MOTION_SIZE
 
 
 @dataclass

@@ -22,7 +22,9 @@ from .layers_semtrack import (
 )
 from .loss_semtrack import SemTrackTargets, semtrack_loss
 from .memory_semtrack import SemTrackMemory
+from .motion_semtrack import MOTION_SIZE, motion_around
 from .stem_semtrack import build_stem
+from .surroundings_semtrack import read_cells
 
 # Rows of the type embedding: what kind of token this is.
 TYPES = {
@@ -244,6 +246,8 @@ class SemTrackModel(SemTrackPreTrainedModel):
         target_boxes: torch.Tensor | None = None,
         view_windows: torch.Tensor | None = None,
         times: torch.Tensor | None = None,
+        earlier_pixel_values: torch.Tensor | None = None,
+        earlier_times: torch.Tensor | None = None,
         memory: SemTrackMemory | None = None,
         labels: SemTrackTargets | None = None,
         **kwargs: object,
@@ -266,11 +270,14 @@ class SemTrackModel(SemTrackPreTrainedModel):
                 scene. The semantic head runs where this, `view_windows` and `times` are given.
             view_windows: [batch, (steps,) 4], where the view lies in the scene, cxcywh.
             times: [batch, (steps)], seconds.
+            earlier_pixel_values: The same region about `MOTION_SECONDS` before, as `pixel_values`. Without it nothing
+                is seen to move.
+            earlier_times: [batch, (steps)], seconds; where it is that of `times`, nothing is seen to move.
             memory: Output of the previous call on the same videos; None starts anew.
             labels: Truth of each view ([`SemTrackTargets`]); gives the loss.
 
         Raises:
-            ValueError: If no prompt is given, or a part of the semantic inputs is missing.
+            ValueError: If no prompt is given, or a part of the semantic inputs or of the earlier view is missing.
         """
         clip = pixel_values.dim() == 5
         batch = pixel_values.shape[0]
@@ -291,13 +298,13 @@ class SemTrackModel(SemTrackPreTrainedModel):
             presence_logits=track.presence_logits,
             target_embeds=track.target_embeds,
         )
-        semantic_inputs = {"target_boxes": target_boxes, "view_windows": view_windows, "times": times}
-        given = [name for name, value in semantic_inputs.items() if value is not None]
-        if given and len(given) < len(semantic_inputs):
-            missing = sorted(set(semantic_inputs) - set(given))
-            raise ValueError(f"the semantic head needs target_boxes, view_windows and times, missing {missing}")
-        if given and self.semantic_head is not None:
-            self._describe_clip(output, track, scene_pixel_values, semantic_inputs, memory, (batch, steps))
+        semantic_inputs = _whole({"target_boxes": target_boxes, "view_windows": view_windows, "times": times})
+        earlier = _whole({"earlier_pixel_values": earlier_pixel_values, "earlier_times": earlier_times})
+        if earlier and not semantic_inputs:
+            raise ValueError("an earlier view is of use to the semantic head alone: pass target_boxes, too")
+        if semantic_inputs and self.semantic_head is not None:
+            inputs = semantic_inputs | earlier | {"pixel_values": pixel_values}
+            self._describe_clip(output, track, scene_pixel_values, inputs, memory, (batch, steps))
         if labels is not None:
             output.losses = semtrack_loss(output, labels.flatten(clip), self.config)
             output.loss = sum(getattr(self.config, f"{name}_loss_weight") * v for name, v in output.losses.items())
@@ -312,6 +319,7 @@ class SemTrackModel(SemTrackPreTrainedModel):
     def decode(
         self,
         track: SemTrackTrack,
+        motion: torch.Tensor,
         target_boxes: torch.Tensor,
         view_windows: torch.Tensor,
         times: torch.Tensor,
@@ -322,6 +330,7 @@ class SemTrackModel(SemTrackPreTrainedModel):
 
         Args:
             track: Result of [`track`] for batch * steps views.
+            motion: [batch, steps, MOTION_SIZE] from [`motion_around`].
             target_boxes, view_windows: [batch, steps, 4], cxcywh normalised to the scene.
             times: [batch, steps], seconds.
             scene: Features [batch or 1, steps, tokens, hidden] and grid of the scene from [`embed`]; one
@@ -337,7 +346,8 @@ class SemTrackModel(SemTrackPreTrainedModel):
             features = features.expand(batch, -1, -1, -1)
         views = [t.unflatten(0, (batch, steps)) for t in (track.view_embeds, track.view_features)]
         return self.semantic_head.decode(
-            self.semantic_head.activity.regions(*views, target_boxes, view_windows, track.grid),
+            read_cells(*views, target_boxes, view_windows, track.grid),
+            motion,
             *views,
             track.target_embeds.unflatten(0, (batch, steps)),
             target_boxes,
@@ -354,7 +364,7 @@ class SemTrackModel(SemTrackPreTrainedModel):
         output: SemTrackOutput,
         track: SemTrackTrack,
         scene_pixel_values: torch.Tensor | None,
-        semantic_inputs: dict[str, torch.Tensor],
+        inputs: dict[str, torch.Tensor],
         memory: SemTrackMemory | None,
         shape: tuple[int, int],
     ) -> None:
@@ -363,9 +373,22 @@ class SemTrackModel(SemTrackPreTrainedModel):
         if self.config.use_scene_context and scene_pixel_values is not None:
             features, scene_grid = self.embed(scene_pixel_values.reshape(-1, *scene_pixel_values.shape[-3:]))
             scene = (features.unflatten(0, shape), scene_grid)
-        inputs = {name: value.reshape(*shape, *value.shape[value.dim() - (name != "times") :])
-                  for name, value in semantic_inputs.items()}  # fmt: skip
-        embeds, output.memory = self.decode(track, scene=scene, memory=memory, **inputs)
+        ends = {"times": 0, "earlier_times": 0, "pixel_values": 3, "earlier_pixel_values": 3}  # other dimensions
+        given = {
+            name: value.reshape(*shape, *value.shape[value.dim() - ends.get(name, 1) :])
+            for name, value in inputs.items()
+        }
+        places = (given["target_boxes"], given["view_windows"], given["times"])
+        motion = torch.zeros(*shape, MOTION_SIZE, device=self.device)
+        if "earlier_times" in given:
+            motion = motion_around(
+                given["pixel_values"],
+                given["earlier_pixel_values"],
+                given["view_windows"],
+                given["times"] - given["earlier_times"],
+                given["target_boxes"],
+            )
+        embeds, output.memory = self.decode(track, motion, *places, scene, memory)
         for name, value in self.semantic_head.readout(embeds)._asdict().items():
             output[name] = value.flatten(0, 1)
 
@@ -400,6 +423,15 @@ class SemTrackModel(SemTrackPreTrainedModel):
         if text_embeds is None or text_mask.shape != text_embeds.shape[:2]:
             raise ValueError(f"text_mask {tuple(text_mask.shape)} must match the words of text_embeds")
         return embeds, nn.functional.pad(text_mask.bool(), (embeds.shape[1] - text_mask.shape[1], 0), value=True)
+
+
+def _whole(inputs: dict[str, torch.Tensor | None]) -> dict[str, torch.Tensor]:
+    """Inputs that belong together: all of them, or none."""
+    given = {name: value for name, value in inputs.items() if value is not None}
+    if given and len(given) < len(inputs):
+        missing = sorted(inputs.keys() - given.keys())
+        raise ValueError(f"{', '.join(inputs)} belong together, missing {missing}")
+    return given
 
 
 def best_boxes(score_logits: torch.Tensor, box_map: torch.Tensor) -> torch.Tensor:

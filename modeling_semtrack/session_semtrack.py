@@ -17,6 +17,7 @@ from .heads_semtrack import SemTrackEmbeds
 from .localization import Candidate, box_of_click, locate, smooth_size
 from .memory_semtrack import SemTrackMemory
 from .modeling_semtrack import SemTrackModel, SemTrackTrack
+from .motion_semtrack import MOTION_SIZE, Recent, motion_around
 from .processing_semtrack import (
     SemTrackProcessor,
     Window,
@@ -80,6 +81,7 @@ class _Target:
     events: EventBuilder
     history: deque[_Step]
     log: TrackLog = field(default_factory=TrackLog)
+    views: Recent[tuple[np.ndarray, Window]] = field(default_factory=Recent)  # its last search regions
     memory: SemTrackMemory | None = None
     interactions: tuple[DetectedInteraction, ...] = ()
     given: bool = True  # the next frame is the one in which the user showed it
@@ -203,6 +205,7 @@ class SemTrackSession:
             raise ValueError(f"target {target_id} has already been removed")
         target.active = False
         target.memory = None
+        target.views.clear()
 
     @torch.inference_mode()
     def step(self, frame: np.ndarray, time: float) -> list[TargetState]:
@@ -227,14 +230,14 @@ class SemTrackSession:
         if not targets:
             return []
         windows = [self._search_window(target) for target in targets]
-        track = self._track(frame, targets, windows)
+        views = self._cut(frame, windows)
+        track = self._track(views, targets)
         found = locate(track, windows, self.settings.window_influence)
+        for target, view, window in zip(targets if self.stride else [], views, windows):
+            target.views.add(float(time), (view, window))
         semantic_step = self.stride > 0 and index % self.stride == 0
-        scene = None
         searching = [target for target in targets if self._is_searching(target)]
-        if semantic_step or searching:
-            scene_window = self.images.scene_window(frame)
-            scene = self._embed_views(frame, [scene_window])
+        scene = self._embed(self._cut(frame, [self._scene])) if semantic_step or searching else None
         elsewhere = self._search_scene(frame, scene, searching) if searching else {}
         visible = [self._update(t, c, elsewhere.get(t.target_id), frame) for t, c in zip(targets, found)]
         if semantic_step:
@@ -365,16 +368,18 @@ class SemTrackSession:
         boxes = torch.tensor([[box for _, box in templates]])
         return self.model.embed_templates(pixels.to(self.model.device), boxes.to(self.model.device))
 
-    def _embed_views(self, frame: np.ndarray, windows: list[Window]) -> tuple[torch.Tensor, tuple[int, int]]:
-        views = [self.images.crop(frame, window, self.images.view_size) for window in windows]
+    def _cut(self, frame: np.ndarray, windows: Sequence[Window]) -> list[np.ndarray]:
+        return [self.images.crop(frame, window, self.images.view_size) for window in windows]
+
+    def _embed(self, views: Sequence[np.ndarray]) -> tuple[torch.Tensor, tuple[int, int]]:
         return self.model.embed(self.images.normalize(views).to(self.model.device))
 
     def _search_window(self, target: _Target) -> Window:
         window = self.images.search_window(target.box, target.first_side)
         return Window(*(round(value / WINDOW_STEP) * WINDOW_STEP for value in window))
 
-    def _track(self, frame: np.ndarray, targets: list[_Target], windows: list[Window]) -> SemTrackTrack:
-        features, grid = self._embed_views(frame, windows)
+    def _track(self, views: Sequence[np.ndarray], targets: list[_Target]) -> SemTrackTrack:
+        features, grid = self._embed(views)
         prompts = torch.cat([target.prompt_embeds for target in targets])
         return self.model.track(features, grid, prompts.to(features.dtype))
 
@@ -389,10 +394,9 @@ class SemTrackSession:
         features, grid = scene
         prompts = torch.cat([target.prompt_embeds for target in targets]).to(features.dtype)
         track = self.model.track(features.expand(len(targets), -1, -1), grid, prompts, view="scene")
-        scene_windows = [self.images.scene_window(frame)] * len(targets)
-        places = locate(track, scene_windows, window_influence=0.0)
+        places = locate(track, [self._scene] * len(targets), window_influence=0.0)
         windows = [self.images.search_window(place.box, target.first_side) for place, target in zip(places, targets)]
-        close = locate(self._track(frame, targets, windows), windows, self.settings.window_influence)
+        close = locate(self._track(self._cut(frame, windows), targets), windows, self.settings.window_influence)
         certain = self.settings.found_presence
         return {t.target_id: c for t, c in zip(targets, close) if min(c.presence, c.score) >= certain}
 
@@ -408,6 +412,8 @@ class SemTrackSession:
             return None
         proposed = candidate.box if here else elsewhere.box
         rate = self.settings.size_rate if here else 1.0
+        if not here:
+            target.views.clear()  # they show another place
         box = clip_box(smooth_size(target.box, proposed, rate), frame.shape[:2], smallest=2.0)
         if box is None:
             self._miss(target)
@@ -450,14 +456,15 @@ class SemTrackSession:
                 target.described(_Step(index, time, None), ())
         if not rows:
             return
-        outer = self.images.scene_window(frame)
-        device = self.model.device
+        outer, device = self._scene, self.model.device
         boxes = torch.tensor([[box_to_view(visible[row], outer)] for row in rows], device=device)
         places = torch.tensor([[window_to_view(windows[row], outer)] for row in rows], device=device)
+        motion = [self._motion(targets[row], frame, time, visible[row]) for row in rows]
         empty = SemTrackMemory.empty(self.model.config, 1, device, self.model.dtype)
         features, grid = scene
         embeds, memory = self.model.decode(
             track.select(rows),
+            torch.stack(motion).to(device),
             boxes,
             places,
             torch.full((len(rows), 1), time, device=device),
@@ -471,6 +478,16 @@ class SemTrackSession:
             here = SemTrackEmbeds(*(tensor[position, 0] for tensor in embeds))
             reading = self._reader.read(_stacked([here]), outer, self._size)[0]
             target.described(_Step(index, time, here), reading)
+
+    def _motion(self, target: _Target, frame: np.ndarray, time: float, box: Box) -> torch.Tensor:
+        """How it moves around a target [1, MOTION_SIZE]; one target at a time, so that no other one has a say."""
+        found = target.views.earlier(time)
+        if found is None:
+            return torch.zeros(1, MOTION_SIZE)
+        before, (earlier, window) = found
+        now, earlier = self.images.normalize([*self._cut(frame, [window]), earlier])[:, None, None]
+        place, box = (torch.tensor([[p]]) for p in (window_to_view(window, self._scene), box_to_view(box, self._scene)))
+        return motion_around(now, earlier, place, torch.tensor([[time - before]]), box)[0]
 
 
 def _stacked(embeds: Sequence[SemTrackEmbeds]) -> SemTrackEmbeds:

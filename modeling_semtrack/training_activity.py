@@ -13,14 +13,20 @@ from dataclasses import fields
 import torch
 
 from .activity_semtrack import GEOMETRY
+from .configuration_semtrack import SemTrackConfig
 from .heads_semtrack import SemTrackSemanticHead
 from .loss_semtrack import IGNORE, SemTrackTargets, activity_loss
+from .memory_semtrack import projected_size
+from .motion_semtrack import MOTION_SIZE
 from .training_clips import SemanticTrainer, TargetClip, collate_clips
 
 DECAY = 2.5e-4  # weight of half the squared classifier in the logistic regression
 LENGTH = 6.0  # of a typical embedding: gradient descent of the classifier is stable up to rates of about 0.1
+MOTION_SHARE = 2.0  # length of what tells of motion, where that of the projected surroundings is 1
+OVERSAMPLING = 64  # components that are searched beyond those that are kept: fewer depend on the random start
 MOST_STEPS = 8192  # from which the principal components are found
-GEOMETRY_WEIGHT = 3.0  # deviation of the few numbers of geometry, where one of a code is 1 on average
+GEOMETRY_WEIGHT = 3.0  # deviation of the few numbers of geometry, where one of the surroundings is 1 on average
+LEAST_DEVIATION = 0.01  # of motion: what hardly ever moves must not count for more than it tells
 ITERATIONS = 100  # of L-BFGS
 
 
@@ -56,14 +62,33 @@ def fit_activity(
     embeddings = torch.cat(parts)
     truth = SemTrackTargets(*(torch.cat([getattr(part, field.name) for part in labels]) for field in fields(labels[0])))
     center, deviation = embeddings.mean(0), embeddings.std(0).clamp_min(1e-4)
-    # Halfway to whitening: the first components do not drown the later ones, nor the last ones' noise the others
-    scale = deviation.rsqrt()
-    typical = (scale * deviation)[:-GEOMETRY].square().mean().sqrt()
-    scale[-GEOMETRY:] = GEOMETRY_WEIGHT * typical / deviation[-GEOMETRY:]
-    scale *= LENGTH / (scale * deviation).norm()
+    scale = activity_scale(head.config, deviation)
     head.activity.center.copy_(center)
     head.activity.scale.copy_(scale)
     _fit_classifier(head.readout.activity_classifier, (embeddings - center) * scale, truth, loss, balance)
+
+
+def activity_scale(config: SemTrackConfig, deviation: torch.Tensor) -> torch.Tensor:
+    """What the numbers of an embedding are multiplied with, so that each part counts as much as it tells.
+
+    The surroundings are brought halfway to whitening: the first components do not drown the later ones, nor the last
+    ones' noise the others. Motion and geometry are whitened.
+
+    Args:
+        config: Of the model.
+        deviation: [activity size], standard deviations of the embeddings.
+
+    Returns:
+        [activity size]; embeddings multiplied with it have a length of about `LENGTH`.
+    """
+    codes, geometry = deviation[:-GEOMETRY].unflatten(0, (3, -1)), deviation[-GEOMETRY:]
+    around, motion = codes.split((projected_size(config), MOTION_SIZE), dim=1)
+    scales = [around.rsqrt(), 1 / motion.clamp_min(LEAST_DEVIATION)]
+    lengths = [(scale * part).norm() for scale, part in zip(scales, (around, motion))]
+    scales[1] *= MOTION_SHARE * lengths[0] / lengths[1].clamp_min(1e-6)
+    typical = lengths[0] / around.numel() ** 0.5
+    scale = torch.cat([torch.cat(scales, dim=1).flatten(), GEOMETRY_WEIGHT * typical / geometry])
+    return scale * LENGTH / (scale * deviation).norm()
 
 
 def _fit_projection(head: SemTrackSemanticHead, clips: Sequence[TargetClip], device: torch.device) -> None:
@@ -78,7 +103,7 @@ def _fit_projection(head: SemTrackSemanticHead, clips: Sequence[TargetClip], dev
     regions.sub_(mean).div_(deviation)
     projection = head.activity.projection
     found = min(projection.out_features, *regions.shape)
-    components = torch.svd_lowrank(regions, q=found, niter=2)[2].T  # [found, inputs]
+    components = torch.svd_lowrank(regions, q=min(found + OVERSAMPLING, *regions.shape), niter=3)[2].T[:found]
     projection.weight.zero_()
     projection.weight[:found] = components / deviation
     projection.bias.copy_(-projection.weight @ mean)

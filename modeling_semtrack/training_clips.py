@@ -6,8 +6,8 @@ The tracker is frozen while the semantic head is trained, so its features of eve
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,15 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from .activity_semtrack import SemTrackActivity
 from .configuration_semtrack import SemTrackConfig
 from .files import atomic_path
 from .heads_semtrack import SemTrackEmbeds, SemTrackReading, at_most, pool_tokens
 from .loss_semtrack import IGNORE, SemTrackTargets, semantic_losses
 from .memory_semtrack import SemTrackMemory
 from .modeling_semtrack import SemTrackModel, SemTrackOutput
+from .motion_semtrack import Recent, motion_around
 from .processing_semtrack import SemTrackImageProcessor, Window, box_to_view, window_to_view
+from .surroundings_semtrack import read_cells
 from .training_views import photometric
 from .trajectory import Box
 
@@ -45,9 +46,10 @@ class TargetClip:
     """Features and labels of one target over the semantic steps of one video.
 
     Attributes:
-        features: `regions` [steps, cells * 2 * hidden], `view_features`, `view_embeds` [steps, tokens, hidden],
-            `target_embeds` [steps, hidden], `scene_features` [steps, scene tokens, hidden] (shared between the
-            targets of a video), `target_boxes`, `view_windows` [steps, 4], `times` [steps].
+        features: `regions` [steps, cells * 2 * hidden], `motion` [steps, MOTION_SIZE], `view_features`,
+            `view_embeds` [steps, tokens, hidden], `target_embeds` [steps, hidden], `scene_features` [steps, scene
+            tokens, hidden] (shared between the targets of a video), `target_boxes`, `view_windows` [steps, 4],
+            `times` [steps].
         labels: `interactions`, `objects` [steps, MOST_EVENTS], `object_boxes` [steps, MOST_EVENTS, 4].
         grid, scene_grid: (rows, columns) of the tokens.
         video: Which video it is of: clips of one video make an episode.
@@ -70,6 +72,36 @@ class TargetClip:
     def interactions(self) -> list[set[int]]:
         """The interactions of each step."""
         return [set(step) - {IGNORE} for step in self.labels["interactions"].tolist()]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A frame of a video, and the one about `MOTION_SECONDS` before it (itself where there is none).
+
+    Attributes:
+        time, earlier_time: Seconds.
+        image, earlier: uint8 RGB [height, width, 3].
+    """
+
+    time: float
+    image: np.ndarray
+    earlier_time: float
+    earlier: np.ndarray
+
+    def in_light(self, seed: int) -> Moment:
+        """The same moment in another light, one for each seed."""
+        image, earlier = (photometric(frame, np.random.default_rng(seed)) for frame in (self.image, self.earlier))
+        return replace(self, image=image, earlier=earlier)
+
+
+def moments(frames: Iterable[tuple[int, float, np.ndarray]], wanted: Set[int]) -> dict[int, Moment]:
+    """The wanted frames of a video, (index, time in seconds, uint8 RGB) in order, with what was seen before them."""
+    found, recent = {}, Recent()
+    for index, time, image in frames:
+        if index in wanted:
+            found[index] = Moment(time, image, *(recent.earlier(time) or (time, image)))
+        recent.add(time, image)
+    return found
 
 
 @torch.no_grad()
@@ -96,17 +128,16 @@ def extract_clips(
     Returns:
         One clip per target with at least two steps.
     """
-    wanted = {label.frame_index for labels in targets for label in labels}
-    images = {index: (time, image) for index, time, image in frames if index in wanted}
+    images = moments(frames, {label.frame_index for labels in targets for label in labels})
     if varied:
         light = int(rng.integers(2**32))  # one for the whole video
-        images = {i: (time, photometric(image, np.random.default_rng(light))) for i, (time, image) in images.items()}
+        images = {index: moment.in_light(light) for index, moment in images.items()}
         targets = [with_box_errors(labels, rng) for labels in targets]
     scenes: dict[int, torch.Tensor] = {}
     scene_grid = (0, 0)
     for part in _parts(sorted(images)):
         views = [
-            processor.crop(f, processor.scene_window(f), processor.view_size) for f in (images[i][1] for i in part)
+            processor.crop(f, processor.scene_window(f), processor.view_size) for f in (images[i].image for i in part)
         ]
         features, scene_grid = model.embed(processor.normalize(views).to(model.device))
         features, scene_grid = _condensed(features, scene_grid, model)
@@ -122,36 +153,43 @@ def extract_clips(
 def _target_clip(
     model: SemTrackModel,
     processor: SemTrackImageProcessor,
-    images: dict[int, tuple[float, np.ndarray]],
+    images: dict[int, Moment],
     scenes: dict[int, torch.Tensor],
     scene_grid: tuple[int, int],
     labels: list[StepLabel],
     rng: np.random.Generator,
     video: str,
 ) -> TargetClip:
-    shape = images[labels[0].frame_index][1]
-    outer = processor.scene_window(shape)
+    outer = processor.scene_window(images[labels[0].frame_index].image)
     windows = [_jittered(processor.search_window(label.box), rng) for label in labels]
-    first = processor.template(images[labels[0].frame_index][1], labels[0].box)
+    first = processor.template(images[labels[0].frame_index].image, labels[0].box)
     target_boxes = torch.tensor([box_to_view(label.box, outer) for label in labels])
     view_windows = torch.tensor([window_to_view(window, outer) for window in windows], dtype=torch.float32)
-    names = ("regions", "view_features", "view_embeds", "target_embeds")
+    names = ("regions", "motion", "view_features", "view_embeds", "target_embeds")
     found: dict[str, list[torch.Tensor]] = {name: [] for name in names}
     for part in _parts(range(len(labels))):
-        views = [processor.crop(images[labels[i].frame_index][1], windows[i], processor.view_size) for i in part]
-        features, grid = model.embed(processor.normalize(views).to(model.device))
+        here = [images[labels[i].frame_index] for i in part]
+        views, before = (
+            processor.normalize([processor.crop(f, windows[i], processor.view_size) for f, i in zip(frames, part)])
+            for frames in ([moment.image for moment in here], [moment.earlier for moment in here])
+        )
+        features, grid = model.embed(views.to(model.device))
         prompts = []
         for i in part:
             recent = labels[max(0, i - int(rng.integers(0, 5)))]
-            later = processor.template(images[recent.frame_index][1], recent.box)
+            later = processor.template(images[recent.frame_index].image, recent.box)
             prompts.append((first, later))
         pixels = processor.normalize([crop for pair in prompts for crop, _ in pair]).unflatten(0, (len(part), 2))
         boxes = torch.tensor([[box for _, box in pair] for pair in prompts])
         prompt = model.embed_templates(pixels.to(model.device), boxes.to(model.device))
         track = model.track(features, grid, prompt.to(features.dtype))
-        views = (t[None].to(model.device) for t in (target_boxes[part], view_windows[part]))
-        around = SemTrackActivity.regions(track.view_embeds[None], track.view_features[None], *views, track.grid)[0]
+        boxes, places = target_boxes[part], view_windows[part]
+        around = (t[None].to(model.device) for t in (boxes, places))
+        around = read_cells(track.view_embeds[None], track.view_features[None], *around, track.grid)[0]
         found["regions"].append(around.bfloat16().cpu())
+        gaps = torch.tensor([moment.time - moment.earlier_time for moment in here])
+        inputs = (t[None] for t in (views, before, places, gaps, boxes))
+        found["motion"].append(motion_around(*inputs)[0].bfloat16())
         found["target_embeds"].append(track.target_embeds.bfloat16().cpu())
         for name in ("view_features", "view_embeds"):
             tokens, cells = _condensed(getattr(track, name), track.grid, model)
@@ -159,7 +197,7 @@ def _target_clip(
     features = {name: torch.cat(parts) for name, parts in found.items()}
     features["scene_features"] = torch.stack([scenes[label.frame_index] for label in labels])
     features["target_boxes"], features["view_windows"] = target_boxes, view_windows
-    features["times"] = torch.tensor([images[label.frame_index][0] for label in labels])
+    features["times"] = torch.tensor([images[label.frame_index].time for label in labels])
     return TargetClip(features, label_tensors(labels, outer), cells, scene_grid, video)
 
 

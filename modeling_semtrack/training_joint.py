@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from .loss_semtrack import SemTrackTargets
 from .processing_semtrack import SemTrackImageProcessor, box_to_view, window_to_view
-from .training_clips import StepLabel, label_tensors
+from .training_clips import StepLabel, label_tensors, moments
 from .training_views import photometric, search_window_around, template_around
 
 
@@ -81,25 +81,36 @@ def make_clip(
         Tensors of [`SemTrackModel.forward`] without a batch dimension; `labels` is a dict of tensors.
     """
     chosen = labels[window]
-    wanted = {labels[0].frame_index} | {label.frame_index for label in chosen}
-    images = {index: (time, image) for index, time, image in video.frames() if index in wanted}
-    first = template_around(images[labels[0].frame_index][1], labels[0].box, processor, rng, jitter=0.02)
-    later = template_around(images[chosen[0].frame_index][1], chosen[0].box, processor, rng, jitter=0.08)
+    images = moments(video.frames(), {labels[0].frame_index} | {label.frame_index for label in chosen})
+    first = template_around(images[labels[0].frame_index].image, labels[0].box, processor, rng, jitter=0.02)
+    later = template_around(images[chosen[0].frame_index].image, chosen[0].box, processor, rng, jitter=0.08)
     windows = [search_window_around(label.box, processor, rng, loose=False) for label in chosen]
-    outer = processor.scene_window(images[chosen[0].frame_index][1])
-    frames = [images[label.frame_index][1] for label in chosen]
-    views = [processor.crop(frame, where, processor.view_size) for frame, where in zip(frames, windows)]
-    scenes = [processor.crop(frame, outer, processor.view_size) for frame in frames]
+    seen = [images[label.frame_index] for label in chosen]
+    outer = processor.scene_window(seen[0].image)
+    scenes = [processor.crop(moment.image, outer, processor.view_size) for moment in seen]
+    lights = rng.integers(2**32, size=len(seen))
+    views, before = (
+        processor.normalize(
+            [
+                photometric(processor.crop(frame, where, processor.view_size), np.random.default_rng(light))
+                for frame, where, light in zip(frames, windows, lights)
+            ]
+        )
+        for frames in ([moment.image for moment in seen], [moment.earlier for moment in seen])
+    )
+    view_windows = torch.tensor([window_to_view(where, outer) for where in windows], dtype=torch.float32)
     boxes = torch.tensor([box_to_view(label.box, where) for label, where in zip(chosen, windows)])
     inside = ((boxes[:, :2] > 0) & (boxes[:, :2] < 1)).all(-1)
     return {
-        "pixel_values": processor.normalize([photometric(view, rng) for view in views]),
+        "pixel_values": views,
         "scene_pixel_values": processor.normalize(scenes),
         "template_pixel_values": processor.normalize([first[0], later[0]]),
         "template_boxes": torch.tensor([first[1], later[1]], dtype=torch.float32),
         "target_boxes": torch.tensor([box_to_view(label.box, outer) for label in chosen], dtype=torch.float32),
-        "view_windows": torch.tensor([window_to_view(where, outer) for where in windows], dtype=torch.float32),
-        "times": torch.tensor([images[label.frame_index][0] for label in chosen], dtype=torch.float32),
+        "view_windows": view_windows,
+        "times": torch.tensor([moment.time for moment in seen], dtype=torch.float32),
+        "earlier_pixel_values": before,
+        "earlier_times": torch.tensor([moment.earlier_time for moment in seen], dtype=torch.float32),
         "labels": {
             "boxes": boxes.float(),
             "presence": inside.float(),

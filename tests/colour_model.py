@@ -99,8 +99,9 @@ class ColourModel:
         share = (features @ token / (token @ token).clamp_min(1e-6)).clamp(0, 1)
         return torch.where(share > 0.05, share, 0.0)
 
-    def decode(self, track, target_boxes, view_windows, times, scene, memory):
-        self.described.append({"boxes": target_boxes, "windows": view_windows, "times": times, "memory": memory})
+    def decode(self, track, motion, target_boxes, view_windows, times, scene, memory):
+        places = {"boxes": target_boxes, "windows": view_windows, "motion": motion}
+        self.described.append({**places, "times": times, "memory": memory})
         shape = (*times.shape, self.config.num_interaction_queries)
         interactions = torch.zeros(*shape, self.config.num_interactions + 1)
         objects = torch.zeros(*shape, self.config.num_objects + 1)

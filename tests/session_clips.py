@@ -33,6 +33,6 @@ def colours(model=None, settings=None, **options):
     return SemTrackSession(model or ColourModel(), tiny_processor(), settings, **options)
 
 
-def run(session, frames, start=0):
+def run(session, frames, start=0, rate=RATE):
     """Steps through frames; the states by frame."""
-    return [session.step(frame, (start + index) * RATE) for index, frame in enumerate(frames)]
+    return [session.step(frame, (start + index) * rate) for index, frame in enumerate(frames)]

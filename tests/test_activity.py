@@ -6,10 +6,14 @@ import pytest
 import torch
 from tiny_models import tiny_config
 
-from modeling_semtrack.activity_semtrack import COLUMNS, GEOMETRY, ROWS, SemTrackActivity, activity_size
+from modeling_semtrack.activity_semtrack import GEOMETRY, SemTrackActivity, activity_size
 from modeling_semtrack.memory_semtrack import SemTrackMemory
+from modeling_semtrack.motion_semtrack import KINDS, MOTION_SIZE
+from modeling_semtrack.surroundings_semtrack import COLUMNS, ROWS, read_cells
 
 HIDDEN = 32
+CODE = HIDDEN + MOTION_SIZE
+REGIONS = ROWS * COLUMNS * 2 * HIDDEN
 GRID = (16, 12)  # of tokens: as far apart as the cells around a target of `SIDE`
 SIDE = 2.5 / 12  # of a target's longer side over the window's
 WINDOW = (0.4, 0.6, 0.5, 0.5)
@@ -30,7 +34,7 @@ def target_at(x, y, width=1.0, height=0.5, window=WINDOW):
 
 def cells_at(*target, views=None, **box):
     """The features [ROWS, COLUMNS, 2 * hidden] read around a target."""
-    regions = SemTrackActivity.regions(*(views or tokens_of()), *target_at(*target, **box), GRID)
+    regions = read_cells(*(views or tokens_of()), *target_at(*target, **box), GRID)
     return regions.unflatten(-1, (ROWS, COLUMNS, 2 * HIDDEN))[0, 0]
 
 
@@ -44,13 +48,13 @@ def remembered(codes, boxes, times, valid):
     boxes = torch.tensor([[boxes]])[..., None, :].expand(-1, -1, -1, 5, -1).clone()
     boxes[..., 1:, :] = 0.9  # cells of the search region, which are no boxes of the target
     tokens = torch.zeros(1, 1, len(times), 5, HIDDEN)
-    codes = torch.tensor(codes)[None, None, :, None].expand(-1, -1, -1, HIDDEN)
+    codes = torch.tensor(codes)[None, None, :, None].expand(-1, -1, -1, CODE)
     return SemTrackMemory(tokens, boxes, codes, torch.tensor([[times]]), torch.tensor([[valid]]))
 
 
 def parts_of(embedding):
     """Codes now, earlier codes, how they have changed, and the geometry."""
-    return embedding.split((HIDDEN, HIDDEN, HIDDEN, GEOMETRY), dim=-1)
+    return embedding.split((CODE, CODE, CODE, GEOMETRY), dim=-1)
 
 
 # Regions
@@ -119,12 +123,20 @@ def test_without_scene_context_only_the_cells_on_the_target_are_seen(sides, rows
     assert torch.equal(SemTrackActivity(tiny_config()).seen(regions, box), regions)
 
 
+def test_without_scene_context_only_the_motion_of_the_target_itself_is_seen():
+    box, _ = target_at(0.5, 0.5, 0.3, 1.0)
+    activity, regions = SemTrackActivity(tiny_config(use_scene_context=False)), torch.zeros(1, 1, REGIONS)
+    codes = activity.encode(regions, torch.ones(1, 1, MOTION_SIZE), box)[0, 0]
+    motion = codes[HIDDEN:].unflatten(0, (ROWS, COLUMNS, KINDS))
+    assert motion.sum((0, 2)).tolist() == [0, 0, ROWS * KINDS, ROWS * KINDS, 0, 0]
+
+
 # Embeddings
 
 
 def test_without_a_past_the_earlier_code_is_the_present_one_and_nothing_has_changed():
     activity = SemTrackActivity(tiny_config())
-    codes, box = torch.randn(2, 3, HIDDEN), torch.tensor([0.3, 0.6, 0.2, 0.1]).expand(2, 3, 4)
+    codes, box = torch.randn(2, 3, CODE), torch.tensor([0.3, 0.6, 0.2, 0.1]).expand(2, 3, 4)
     embedding = activity(codes, box, torch.rand(2, 3), None)
     assert embedding.shape == (2, 3, activity_size(tiny_config()))
     now, earlier, changes, geometry = parts_of(embedding)
@@ -143,14 +155,14 @@ def test_steps_of_the_past_fade_and_invalid_ones_do_not_count():
         valid=[False, True, True],
     )
     box = torch.tensor([[[0.5, 0.6, 0.2, 0.2]]])
-    embedding = activity(torch.full((1, 1, HIDDEN), 3.0), box, torch.tensor([[3.0]]), past)
+    embedding = activity(torch.full((1, 1, CODE), 3.0), box, torch.tensor([[3.0]]), past)
     now, earlier, changes, geometry = parts_of(embedding)
     first, second = math.exp(-2), math.exp(-1)
     total = 1 + first + second
-    assert torch.equal(now, torch.full((1, 1, HIDDEN), 3.0))
-    torch.testing.assert_close(earlier, torch.full((1, 1, HIDDEN), (3 + 2 * first + 5 * second) / total))
+    assert torch.equal(now, torch.full((1, 1, CODE), 3.0))
+    torch.testing.assert_close(earlier, torch.full((1, 1, CODE), (3 + 2 * first + 5 * second) / total))
     spread = math.sqrt(((3 - 10 / 3) ** 2 + (2 - 10 / 3) ** 2 + (5 - 10 / 3) ** 2) / 3)  # each step counts as much
-    torch.testing.assert_close(changes, torch.full((1, 1, HIDDEN), spread))
+    torch.testing.assert_close(changes, torch.full((1, 1, CODE), spread))
 
     def mean(present, *before):
         return (present + first * before[0] + second * before[1]) / total
@@ -170,8 +182,8 @@ def test_codes_that_alternate_around_a_mean_have_changed_and_constant_ones_have_
     activity, box = SemTrackActivity(tiny_config()), torch.full((1, 1, 4), 0.2)
     for codes, expected in (([3.0, 5.0, 3.0], 1.0), ([5.0, 5.0, 5.0], 0.0)):
         past = remembered(codes, [[0.2] * 4] * 3, [0.0, 0.2, 0.4], [True] * 3)
-        embedding = activity(torch.full((1, 1, HIDDEN), 5.0), box, torch.tensor([[0.6]]), past)
-        torch.testing.assert_close(parts_of(embedding)[2], torch.full((1, 1, HIDDEN), expected), atol=2e-3, rtol=0)
+        embedding = activity(torch.full((1, 1, CODE), 5.0), box, torch.tensor([[0.6]]), past)
+        torch.testing.assert_close(parts_of(embedding)[2], torch.full((1, 1, CODE), expected), atol=2e-3, rtol=0)
 
 
 def test_the_movement_is_counted_in_sizes_of_the_target():
@@ -181,14 +193,14 @@ def test_the_movement_is_counted_in_sizes_of_the_target():
     for scale in (1.0, 0.5):
         past = remembered([0.0], [[0.5 - 0.1 * scale, 0.5, 0.2 * scale, 0.1 * scale]], [0.0], [True])
         box = torch.tensor([[[0.5, 0.5, 0.2 * scale, 0.1 * scale]]])
-        embedding = activity(torch.zeros(1, 1, HIDDEN), box, torch.tensor([[0.2]]), past)
+        embedding = activity(torch.zeros(1, 1, CODE), box, torch.tensor([[0.2]]), past)
         movements.append(parts_of(embedding)[3][..., 4:])
     torch.testing.assert_close(*movements)
 
 
 def test_embeddings_are_centred_and_scaled():
     activity = SemTrackActivity(tiny_config())
-    inputs = torch.randn(1, 2, HIDDEN), torch.rand(1, 2, 4), torch.rand(1, 2), None
+    inputs = torch.randn(1, 2, CODE), torch.rand(1, 2, 4), torch.rand(1, 2), None
     raw = activity(*inputs)
     activity.center.copy_(torch.randn(activity.center.shape))
     activity.scale.copy_(torch.rand(activity.scale.shape))
@@ -204,13 +216,13 @@ def test_half_precision_gives_nearly_the_same_embedding():
     torch.nn.init.normal_(activity.projection.weight, std=0.02)
     views, (box, window) = tokens_of(), target_at(0.4, 0.6)
     past = remembered([0.5, 1.0], [[0.3, 0.6, 0.1, 0.1]] * 2, [0.1, 0.3], [True, True])
-    times = torch.tensor([[0.5]])
+    times, motion = torch.tensor([[0.5]]), torch.rand(1, 1, MOTION_SIZE)
 
     def embedded(dtype):
         part = activity.to(dtype)
-        regions = part.regions(*(tokens.to(dtype) for tokens in views), box, window, GRID)
+        regions = read_cells(*(tokens.to(dtype) for tokens in views), box, window, GRID)
         history = SemTrackMemory(**{**vars(past), "codes": past.codes.to(dtype)})
-        return part(part.encode(regions, box), box, times, history)
+        return part(part.encode(regions, motion, box), box, times, history)
 
     precise, rough = embedded(torch.float32), embedded(torch.bfloat16)
     assert rough.dtype == torch.bfloat16
@@ -222,7 +234,7 @@ def test_what_stands_still_has_not_moved_nor_changed_in_mixed_precision_either()
     past = remembered([1.003, 1.003], [box, box], [0.1, 0.3], [True, True])
     with torch.autocast("cpu", torch.bfloat16):
         embedding = SemTrackActivity(tiny_config())(
-            torch.full((1, 1, HIDDEN), 1.003), torch.tensor([[box]]), torch.tensor([[0.5]]), past
+            torch.full((1, 1, CODE), 1.003), torch.tensor([[box]]), torch.tensor([[0.5]]), past
         )
     assert parts_of(embedding)[2].max() < 2e-3
     assert parts_of(embedding)[3][..., 4:].abs().max() < 1e-4

@@ -5,7 +5,8 @@ import torch
 from tiny_models import clip_inputs, prompt_inputs, tiny_config, tiny_model
 from torch import nn
 
-from modeling_semtrack import activity_semtrack
+from modeling_semtrack import surroundings_semtrack
+from modeling_semtrack.activity_semtrack import GEOMETRY, activity_size
 from modeling_semtrack.heads_semtrack import (
     OFFSET_RANGE,
     SCORE_PRIOR,
@@ -16,10 +17,13 @@ from modeling_semtrack.heads_semtrack import (
     pool_tokens,
 )
 from modeling_semtrack.layers_semtrack import SemTrackPositionEmbedding, additive_mask, grid_centers
-from modeling_semtrack.memory_semtrack import LONGEST_CODE, SemTrackMemory
+from modeling_semtrack.memory_semtrack import LONGEST_PROJECTED, SemTrackMemory
+from modeling_semtrack.motion_semtrack import MOTION_SIZE
 
 ROWS, COLUMNS, HIDDEN = 2, 4, 32
-REGIONS = activity_semtrack.ROWS * activity_semtrack.COLUMNS * 2 * HIDDEN  # numbers that tell what is around a target
+REGIONS = (
+    surroundings_semtrack.ROWS * surroundings_semtrack.COLUMNS * 2 * HIDDEN
+)  # numbers that tell what is around a target
 NAMED = ("activity_logits", "interaction_logits")  # what is said of the interactions
 
 
@@ -134,7 +138,8 @@ def test_the_context_is_as_coarse_as_the_configuration_says():
     tokens, scene = torch.randn(3, 2, 3, 16, HIDDEN), torch.randn(2, 3, 8, HIDDEN)
     places = {"target_boxes": torch.rand(2, 3, 4), "view_windows": torch.rand(2, 3, 4), "times": torch.rand(2, 3)}
     embeds, features, _ = tokens
-    target = {"target_embeds": tokens[2][:, :, 0], "regions": torch.randn(2, 3, REGIONS), **places}
+    around = {"regions": torch.randn(2, 3, REGIONS), "motion": torch.rand(2, 3, MOTION_SIZE)}
+    target = {"target_embeds": tokens[2][:, :, 0], **around, **places}
     fine, _ = head.decode(
         view_embeds=embeds, view_features=features, **target, grid=(4, 4), scene_features=scene, scene_grid=(2, 4)
     )
@@ -172,8 +177,8 @@ def test_memory_never_exceeds_its_length():
 def test_codes_of_a_wide_model_are_shorter_than_its_tokens():
     model = tiny_model(hidden_size=256)
     memory = model(**clip_inputs(), **prompt_inputs("template")).memory
-    assert memory.tokens.shape[-1] == 256 and memory.codes.shape[-1] == LONGEST_CODE == 192
-    assert activity_semtrack.activity_size(model.config) == 3 * 192 + activity_semtrack.GEOMETRY
+    assert memory.tokens.shape[-1] == 256 and memory.codes.shape[-1] == LONGEST_PROJECTED + MOTION_SIZE
+    assert activity_size(model.config) == 3 * (192 + MOTION_SIZE) + GEOMETRY
 
 
 def test_later_steps_do_not_change_earlier_ones():
@@ -202,8 +207,10 @@ def test_the_age_of_a_memory_matters_but_not_the_hour():
     model = tiny_model()
     inputs, prompts = clip_inputs(), prompt_inputs("template")
     base = model(**inputs, **prompts)
-    later = model(**inputs | {"times": inputs["times"] + 64.0}, **prompts)
-    slower = model(**inputs | {"times": inputs["times"] * 4}, **prompts)
+    later, slower = (
+        model(**inputs | {"times": times, "earlier_times": times - 0.07}, **prompts)
+        for times in (inputs["times"] + 64.0, inputs["times"] * 4)
+    )
     for name in NAMED:
         torch.testing.assert_close(base[name], later[name], atol=1e-4, rtol=1e-4)
         assert (base[name] - slower[name]).abs().max() > 1e-4, name
@@ -254,7 +261,7 @@ def test_steps_may_be_left_out_of_the_decoding_and_are_remembered_all_the_same(s
     }
     tokens = {name: torch.randn(1, 4, 16, HIDDEN) for name in ("view_embeds", "view_features", "scene_features")}
     inputs |= tokens | {"target_embeds": torch.randn(1, 4, HIDDEN), "grid": (4, 4), "scene_grid": (4, 4)}
-    inputs["regions"] = torch.randn(1, 4, REGIONS)
+    inputs |= {"regions": torch.randn(1, 4, REGIONS), "motion": torch.rand(1, 4, MOTION_SIZE)}
     only = torch.tensor([[step in steps for step in range(4)]])
     whole, memory = head.decode(**inputs)
     part, kept = head.decode(**inputs, only=only)

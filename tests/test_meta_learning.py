@@ -6,7 +6,6 @@ import pytest
 import torch
 from tiny_models import clip_inputs, clip_labels, prompt_inputs, tiny_model
 
-from modeling_semtrack.activity_semtrack import COLUMNS, ROWS
 from modeling_semtrack.meta_learning import (
     Episode,
     InnerLoopSettings,
@@ -14,6 +13,8 @@ from modeling_semtrack.meta_learning import (
     fast_weights,
     inner_loop,
 )
+from modeling_semtrack.motion_semtrack import MOTION_SIZE
+from modeling_semtrack.surroundings_semtrack import COLUMNS, ROWS
 from modeling_semtrack.training_clips import SemanticTrainer
 
 HIDDEN, TOKENS = 32, 16
@@ -35,6 +36,7 @@ def an_episode(seed=0, clips=1, steps=6):
         )
     }
     features["regions"] = features["regions"].flatten(2)
+    features["motion"] = torch.rand(clips, steps, MOTION_SIZE, generator=generator)
     places = {name: inputs[name] for name in ("target_boxes", "view_windows", "times")}
     support = torch.arange(steps).repeat(clips, 1) < steps // 2
     grid = (4, 4)

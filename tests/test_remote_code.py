@@ -116,8 +116,10 @@ def test_an_exported_folder_holds_all_the_code_it_needs(exported):
         "loss_semtrack.py",
         "memory_semtrack.py",
         "modeling_semtrack.py",
+        "motion_semtrack.py",
         "processing_semtrack.py",
         "stem_semtrack.py",
+        "surroundings_semtrack.py",
         "trajectory.py",
     }
     assert (exported / "model.safetensors").is_file()

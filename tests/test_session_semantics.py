@@ -3,12 +3,15 @@
 import math
 
 import pytest
+import torch
 from colour_model import GREEN, RED, SURE, ColourModel
 from session_clips import BOX, NOTHING, RATE, clip, colours, red_at, run
 from tiny_models import square_frame, tiny_model, tiny_processor
 
 from modeling_semtrack import SemTrackSession, SessionSettings
 from modeling_semtrack.events import EventSettings
+from modeling_semtrack.motion_semtrack import KINDS, motion_around
+from modeling_semtrack.processing_semtrack import Window, box_to_view, window_to_view
 
 
 def test_the_scene_is_embedded_once_per_semantic_step_for_all_targets():
@@ -169,3 +172,46 @@ def test_the_last_frame_lasts_as_long_as_the_one_before():
         session.step(red_at(40), time)
     (event,) = session.trajectory(1).events
     assert (event.end_frame, event.end_time) == (3, pytest.approx(0.5))
+
+
+# Motion
+
+
+def motions(session, model, frames, rate=RATE):
+    """What each semantic step was told of motion, [kinds] summed over the cells."""
+    session.add_target(frames[0], box=(40, 40, 12, 12))
+    run(session, frames, rate=rate)
+    return [step["motion"][0, 0].unflatten(0, (-1, KINDS)).sum(0) for step in model.described]
+
+
+def test_motion_is_seen_between_the_present_view_and_the_one_a_moment_before():
+    """A green square comes down beside the target; at 30 frames a second it is compared with two frames before."""
+    model = ColourModel()
+    frames = [square_frame({(40, 40, 12): RED, (54, 38 + index, 8): GREEN}) for index in range(4)]
+    first, second = motions(colours(model, semantic_stride=3), model, frames, rate=1 / 30)
+    right, down, left, up, *_ = second.tolist()
+    assert not first.any()  # nothing came before
+    assert down > 2 * max(right, left, up)
+    images, scene = tiny_processor().image_processor, Window(60.0, 45.0, 120.0)
+    window = images.search_window((40, 40, 12, 12))
+    views = images.normalize([images.crop(frame, window, images.view_size) for frame in (frames[3], frames[1])])
+    places = torch.tensor([[window_to_view(window, scene)]])
+    box = torch.tensor([[box_to_view((40, 40, 12, 12), scene)]])
+    expected = motion_around(*views[:, None, None], places, torch.tensor([[2 / 30]]), box)
+    torch.testing.assert_close(model.described[-1]["motion"], expected, atol=0.05, rtol=0)  # its box is a little off
+
+
+def test_nothing_is_seen_to_move_where_the_last_view_is_too_old():
+    model = ColourModel()
+    frames = [square_frame({(40, 40, 12): RED, (54, 38 + index, 8): GREEN}) for index in range(3)]
+    assert not any(map(torch.any, motions(colours(model, semantic_stride=1), model, frames, rate=0.5)))
+
+
+def test_views_of_another_place_are_no_motion():
+    """Taken up again far away, the target is not compared with where it was lost."""
+    model = ColourModel()
+    session = colours(model, SessionSettings(lost_after=1, search_interval=1), semantic_stride=1)
+    frames = [red_at(40)] * 3 + [NOTHING] * 2 + [red_at(90, 60)] * 2
+    seen = motions(session, model, frames, rate=1 / 30)
+    assert session.trajectory(1).frames[5].box is not None
+    assert not seen[3].any()  # the first step after the three before it was lost

@@ -5,10 +5,12 @@ import torch
 from tiny_models import tiny_model
 
 from modeling_semtrack import training_activity
-from modeling_semtrack.activity_semtrack import GEOMETRY, SemTrackActivity
+from modeling_semtrack.activity_semtrack import GEOMETRY
 from modeling_semtrack.long_tail import InteractionLoss
 from modeling_semtrack.loss_semtrack import IGNORE, activity_loss
-from modeling_semtrack.training_activity import GEOMETRY_WEIGHT, LENGTH, fit_activity
+from modeling_semtrack.motion_semtrack import MOTION_SIZE
+from modeling_semtrack.surroundings_semtrack import read_cells
+from modeling_semtrack.training_activity import GEOMETRY_WEIGHT, LENGTH, MOTION_SHARE, fit_activity
 from modeling_semtrack.training_clips import SemanticTrainer, TargetClip, collate_clips
 
 HIDDEN, SIDE = 32, 8  # of the tokens, and of their grid
@@ -39,7 +41,8 @@ def a_clip(interactions, generator, clearly=3.0):
         "times": 1.0 * torch.arange(steps),
     }
     around = (features[name][None] for name in ("view_embeds", "view_features", "target_boxes", "view_windows"))
-    features["regions"] = SemTrackActivity.regions(*around, (SIDE, SIDE))[0]
+    features["regions"] = read_cells(*around, (SIDE, SIDE))[0]
+    features["motion"] = torch.rand(steps, MOTION_SIZE, generator=generator).bfloat16()
     labels = {
         "interactions": torch.tensor([[IGNORE if label == NONE else label, IGNORE] for label in interactions]),
         "objects": torch.full((steps, 2), IGNORE),
@@ -127,7 +130,9 @@ def test_embeddings_of_the_fitted_clips_have_mean_zero_and_the_wanted_length():
     torch.testing.assert_close(embeddings.mean(0), torch.zeros(embeddings.shape[1]), atol=1e-3, rtol=0)
     assert embeddings.square().sum(-1).mean().sqrt().item() == pytest.approx(LENGTH, rel=0.01)
     codes, geometry = embeddings.std(0).tensor_split([-GEOMETRY])
-    typical = codes.square().mean().sqrt().item()
+    around, motion = codes.unflatten(0, (3, -1)).tensor_split([-MOTION_SIZE], dim=1)
+    assert motion.norm().item() == pytest.approx(MOTION_SHARE * around.norm().item(), rel=1e-3)
+    typical = around.square().mean().sqrt().item()
     assert geometry.tolist() == pytest.approx([GEOMETRY_WEIGHT * typical] * GEOMETRY, rel=1e-3)
 
 

@@ -8,9 +8,10 @@ import torch
 from tiny_models import OBJECTS, VIEW_SIZE, tiny_model, tiny_processor
 from training_files import red_frame
 
-from modeling_semtrack.activity_semtrack import SemTrackActivity
 from modeling_semtrack.loss_semtrack import IGNORE, SemTrackTargets
+from modeling_semtrack.motion_semtrack import LONGEST_GAP, MOTION_SECONDS, MOTION_SIZE, motion_around
 from modeling_semtrack.processing_semtrack import Window, box_to_view, window_to_view
+from modeling_semtrack.surroundings_semtrack import read_cells
 from modeling_semtrack.training_clips import (
     BATCH,
     MOST_EVENTS,
@@ -21,6 +22,7 @@ from modeling_semtrack.training_clips import (
     collate_clips,
     extract_clips,
     mirror_labels,
+    moments,
     step_labels,
     with_box_errors,
 )
@@ -78,7 +80,8 @@ def a_clip(steps, interaction=1, seed=0, video="walk"):
         "times": 0.2 * torch.arange(steps) + seed,
     }
     views = (features[name][None] for name in ("view_embeds", "view_features", "target_boxes", "view_windows"))
-    features["regions"] = SemTrackActivity.regions(*views, (4, 4))[0]
+    features["regions"] = read_cells(*views, (4, 4))[0]
+    features["motion"] = random(steps, MOTION_SIZE).abs()
     labels = {
         "interactions": torch.full((steps, MOST_EVENTS), IGNORE),
         "objects": torch.full((steps, MOST_EVENTS), IGNORE),
@@ -160,6 +163,7 @@ def test_features_are_those_that_the_tracker_gives(back):
     (clip,) = extract_clips(model, images, video(), [labels], Still(back), "walk")
     assert len(clip) == count and clip.grid == clip.scene_grid == (4, 4)
     frames = {index: image for index, _, image in video()}
+    times = [time for _, time, _ in video()]
     for step in (0, 1, BATCH - 1, BATCH, count - 1):
         earlier = max(0, step - back)
         templates = [images.template(frames[index], box_at(index)) for index in (0, earlier)]
@@ -176,8 +180,19 @@ def test_features_are_those_that_the_tracker_gives(back):
             torch.testing.assert_close(clip.features[name][step].float(), getattr(track, name)[0], **BFLOAT16)
         torch.testing.assert_close(clip.features["scene_features"][step].float(), around[0], **BFLOAT16)
         places = (clip.features[name][None, step, None] for name in ("target_boxes", "view_windows"))
-        regions = SemTrackActivity.regions(track.view_embeds[None], track.view_features[None], *places, grid)
+        regions = read_cells(track.view_embeds[None], track.view_features[None], *places, grid)
         torch.testing.assert_close(clip.features["regions"][step].float(), regions[0, 0], **BFLOAT16)
+        if step == 0:
+            assert not clip.features["motion"][0].any()
+            continue
+        place, box = (clip.features[name][None, step, None] for name in ("view_windows", "target_boxes"))
+        gaps = {index: times[step] - times[index] for index in range(step) if times[step] - times[index] < LONGEST_GAP}
+        before = min(gaps, key=lambda index: abs(gaps[index] - MOTION_SECONDS))
+        crop = images.crop(frames[before], images.search_window(box_at(step)), VIEW_SIZE)
+        pixels, earlier = images.normalize([view, crop])[:, None, None]
+        gap = torch.tensor([[gaps[before]]])
+        motion = motion_around(pixels, earlier, place, gap, box)
+        torch.testing.assert_close(clip.features["motion"][step].float(), motion[0, 0], **BFLOAT16)
 
 
 def test_places_times_and_labels_are_those_of_the_steps():
@@ -304,6 +319,10 @@ def test_the_trainer_describes_what_the_whole_model_describes(context_grid):
     crop, box = images.template(frames[0], box_at(0))
     views = [images.crop(frames[i], images.search_window(box_at(i)), VIEW_SIZE) for i in indices]
     scenes = [images.crop(frames[i], images.scene_window(frames[i]), VIEW_SIZE) for i in indices]
+    seen = moments(video(), set(indices)).values()
+    before = [
+        images.crop(moment.earlier, images.search_window(box_at(i)), VIEW_SIZE) for i, moment in zip(indices, seen)
+    ]
     with torch.no_grad():
         trained = SemanticTrainer(model)(**batch)
         whole = model(
@@ -314,6 +333,8 @@ def test_the_trainer_describes_what_the_whole_model_describes(context_grid):
             target_boxes=batch["target_boxes"],
             view_windows=batch["view_windows"],
             times=batch["times"],
+            earlier_pixel_values=images.normalize(before)[None],
+            earlier_times=torch.tensor([[moment.earlier_time for moment in seen]]),
             labels=batch["labels"],
         )
     for logits in ("activity_logits", "interaction_logits"):

@@ -71,6 +71,17 @@ def test_the_label_boxes_lie_on_the_target():
     assert np.mean(red_ones) > 0.8  # a few views are grey
 
 
+def test_the_earlier_views_are_of_the_same_place_in_the_same_light_a_moment_before():
+    """In the first frame there is none before; later the view has changed no more than the video has."""
+    data = dataset()
+    for index in range(6):
+        item = data[index]
+        gaps = item["times"] - item["earlier_times"]
+        same = (item["pixel_values"] - item["earlier_pixel_values"]).abs().flatten(1).mean(1)
+        assert torch.equal(gaps == 0, item["times"] == 0) and torch.equal(same == 0, gaps == 0)
+        assert gaps.max() < 0.1 and same.max() < 0.5
+
+
 def test_the_scene_box_and_the_window_agree_with_the_view_box():
     """Scene box = window centre + (view box centre - 1/2) * window side."""
     item = dataset()[3]

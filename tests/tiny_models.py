@@ -97,6 +97,8 @@ def clip_inputs(batch=2, steps=4):
         "target_boxes": torch.cat([centers, torch.full_like(centers, 0.1)], dim=-1),
         "view_windows": torch.cat([centers, torch.full_like(centers, 0.4)], dim=-1),
         "times": 0.25 * torch.arange(steps).repeat(batch, 1),
+        "earlier_pixel_values": torch.randn(batch, steps, 3, VIEW_SIZE, VIEW_SIZE),
+        "earlier_times": 0.25 * torch.arange(steps).repeat(batch, 1) - 0.07,
     }
 
 
