@@ -20,7 +20,7 @@ class SessionSettings:
         search_interval: Frames between two such searches.
         found_presence: Presence from which a target found elsewhere counts as the same.
         remembered_steps: Semantic steps of each target that may be labelled later ([`SemTrackSession.adapt`]); at 5
-            steps a second, 1,000 are the last 3 minutes and take 8 MB.
+            steps a second, 1,000 are the last 3 minutes and take 10 MB.
         events: When interactions start, last and count.
 
     Raises:
@@ -35,7 +35,7 @@ class SessionSettings:
     search_interval: int = 3
     found_presence: float = 0.7
     remembered_steps: int = 1000
-    events: EventSettings = field(default_factory=lambda: EventSettings(0.3, 0.2, min_duration=0.4))
+    events: EventSettings = field(default_factory=lambda: EventSettings(0.4, 0.2, min_duration=0.4))
 
     def __post_init__(self) -> None:
         for name in ("window_influence", "size_rate", "template_presence", "found_presence"):

@@ -40,14 +40,14 @@ def frame_of(picture):
 
 
 def motion_between(earlier, now, seconds=0.1, box=BOX, window=None, size=256):
-    """[ROWS, COLUMNS, KINDS] of two frames, squared: speeds in longer sides of the target per second."""
+    """[ROWS, COLUMNS, KINDS] of two frames, as they were before root and tanh: longer sides of the target a second."""
     images = SemTrackImageProcessor(view_size=size)
     window = window or Window(box[0] + box[2] / 2, box[1] + box[3] / 2, 4 * math.sqrt(box[2] * box[3]))
     pixels = images.normalize([images.crop(frame, window, size) for frame in (now, earlier)])[:, None, None]
     places = (torch.tensor([[place]]) for place in (window_to_view(window, SCENE), box_to_view(box, SCENE)))
     place, target = places
     found = motion_around(*pixels, place, torch.tensor([[seconds]]), target)
-    return found[0, 0].unflatten(0, (ROWS, COLUMNS, KINDS)).square()
+    return found[0, 0].unflatten(0, (ROWS, COLUMNS, KINDS)).atanh().square()
 
 
 # Flow
@@ -128,6 +128,17 @@ def test_the_mirrored_video_has_the_mirrored_motion():
     mirrored = motion_between(frame_of(earlier.flip(-1)), frame_of(now.flip(-1)), box=box)
     expected = motion.flip(1)[..., [LEFT, DOWN, RIGHT, UP, CHANGE, FASTEST]]
     torch.testing.assert_close(mirrored, expected, atol=0.03, rtol=0.05)
+
+
+def test_motion_is_between_0_and_1_however_fast():
+    """And it saturates: two pictures that have nothing in common move as fast as can be told."""
+    torch.manual_seed(0)
+    views = torch.randn(2, 1, 1, 3, 64, 64)
+    place = torch.tensor([[[0.5, 0.5, 0.2, 0.2]]])
+    for seconds in (0.2, 0.01):
+        motion = motion_around(*views, place, torch.tensor([[seconds]]), place)
+        assert motion.min() >= 0 and motion.max() <= 1
+    assert motion.max() > 0.99
 
 
 def test_without_an_earlier_view_nothing_moves():
