@@ -104,7 +104,8 @@ def look_at(pixel_values: torch.Tensor, windows: torch.Tensor, boxes: torch.Tens
         [views, 1, *LOOK] float32; what is outside a view has the brightness of its edge.
     """
     device = pixel_values.device
-    grey = torch.einsum("vchw,c->vhw", pixel_values.float(), torch.tensor(LUMA, device=device))[:, None]
+    luma = torch.tensor(LUMA, device=device)[:, None, None]
+    grey = (pixel_values.float() * luma).sum(1, keepdim=True)  # no matrix product, which autocast would round
     centers, sizes = places_in(boxes, windows)
     reach = sizes.amax(-1)[:, None, None] * (REACH_DOWN * 2 / (ROWS * CELL[0]))  # a pixel of the look, in the view
     rows, columns = (torch.arange(2 * side, device=device) / 2 + 0.25 - side / 2 for side in LOOK)

@@ -30,12 +30,12 @@ from .processing_semtrack import (
 )
 from .reading import InteractionReader
 from .session_settings import SessionSettings
+from .stem_semtrack import keep_freed_memory
 from .track_log import TrackLog
 from .trajectory import Box, SemanticTrajectory
 
 WINDOW_STEP = 0.125  # pixels; windows lie on this grid, so that rounding errors of a batch do not add up
 STEADY = 20  # frames for which a target must be seen after a miss before its template is due for renewal
-LARGEST_KEPT_BLOCK = 31 << 20  # bytes; just under the largest threshold that glibc adapts to
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class SemTrackSession:
     ) -> None:
         if first_frame < 0:
             raise ValueError(f"the first frame's index must be 0 or more, got {first_frame}")
-        _keep_freed_memory()
+        keep_freed_memory()
         self.model = model.eval()
         self.images = processor.image_processor
         self.settings = settings or SessionSettings()
@@ -493,12 +493,3 @@ class SemTrackSession:
 def _stacked(embeds: Sequence[SemTrackEmbeds]) -> SemTrackEmbeds:
     """Embeddings of single steps in one, [steps] in front."""
     return SemTrackEmbeds(*map(torch.stack, zip(*embeds)))
-
-
-def _keep_freed_memory() -> None:
-    """Makes glibc keep the memory of freed activations instead of handing it back to the kernel at every layer.
-
-    Its thresholds for handing back rise to the largest block that it has seen freed; with the small ones of a fresh
-    process, the stem spends a third of its time on page faults. The block's pages are never touched.
-    """
-    torch.empty(LARGEST_KEPT_BLOCK, dtype=torch.uint8)

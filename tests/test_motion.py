@@ -155,6 +155,15 @@ def test_each_view_is_looked_at_alone():
     torch.testing.assert_close(motion_around(*(t[one] for t in inputs)), motion_around(*inputs)[one])
 
 
+def test_mixed_precision_sees_the_same_motion():
+    torch.manual_seed(0)
+    place = torch.tensor([[[0.5, 0.5, 0.2, 0.2]]])
+    inputs = (*torch.randn(2, 1, 1, 3, 64, 64), place, torch.tensor([[0.07]]), place)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = motion_around(*inputs)
+    torch.testing.assert_close(mixed, motion_around(*inputs))
+
+
 def test_a_look_at_the_edge_of_a_view_goes_on_with_its_edge():
     pixels = torch.zeros(1, 3, 32, 32)
     pixels[..., 16:] = 1.0
