@@ -20,6 +20,7 @@ KINDS = 6  # numbers for each cell: motion to the right, down, left and up, chan
 MOTION_SIZE = ROWS * COLUMNS * KINDS
 
 CELL = (15, 20)  # pixels of a look in a cell: 50 on the longer side of the target
+PIXEL = REACH_DOWN * 2 / (ROWS * CELL[0])  # of a look, in longer sides of the target
 MARGIN = (6, 4)  # pixels of a look beyond the cells
 LOOK = (ROWS * CELL[0] + 2 * MARGIN[0], COLUMNS * CELL[1] + 2 * MARGIN[1])  # rows, columns
 LEVELS = 4  # of the pyramid: motion of up to about 16 pixels is found
@@ -82,7 +83,7 @@ def motion_around(
         for pixels in (pixel_values, earlier_pixel_values)
     )
     gap = seconds.flatten().float()[:, None, None, None]
-    flow = optical_flow(before, now) / gap.clamp_min(1e-3) * (REACH_DOWN * 2 / (ROWS * CELL[0]))
+    flow = optical_flow(before, now) / gap.clamp_min(1e-3) * PIXEL
     flow = flow - flow.flatten(2).median(-1).values[..., None, None]
     speed = nn.functional.avg_pool2d(flow.square().sum(1, keepdim=True).sqrt(), 3, 1, 1)
     means = torch.cat([flow.clamp_min(0), (-flow).clamp_min(0), (now - before).abs()], dim=1)
@@ -107,7 +108,7 @@ def look_at(pixel_values: torch.Tensor, windows: torch.Tensor, boxes: torch.Tens
     luma = torch.tensor(LUMA, device=device)[:, None, None]
     grey = (pixel_values.float() * luma).sum(1, keepdim=True)  # no matrix product, which autocast would round
     centers, sizes = places_in(boxes, windows)
-    reach = sizes.amax(-1)[:, None, None] * (REACH_DOWN * 2 / (ROWS * CELL[0]))  # a pixel of the look, in the view
+    reach = sizes.amax(-1)[:, None, None] * PIXEL  # a pixel of the look, in the view
     rows, columns = (torch.arange(2 * side, device=device) / 2 + 0.25 - side / 2 for side in LOOK)
     across = (centers[:, None, None, 0] + reach * columns).expand(-1, 2 * LOOK[0], -1)
     down = (centers[:, None, None, 1] + reach * rows[:, None]).expand(-1, -1, 2 * LOOK[1])
