@@ -22,14 +22,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate.utils import send_to_device
-from PIL import Image, ImageDraw, ImageFilter
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -37,8 +36,8 @@ from transformers import set_seed
 
 import train
 from benchmarks.ut_scores import clip_row, report
+from dataset_script.elsewhere import elsewhere, scene_photos
 from dataset_script.semantic_data import AnnotatedVideo, read_videos
-from dataset_script.sources.frames import list_images
 from modeling_semtrack import SemTrackModel, SemTrackProcessor, SemTrackSession
 from modeling_semtrack.checkpoint import BUNDLED
 from modeling_semtrack.files import atomic_path
@@ -55,7 +54,7 @@ from modeling_semtrack.training_clips import (
     save_clips,
 )
 from modeling_semtrack.training_stages import annotated_videos, compute_clips
-from modeling_semtrack.trajectory import Box, SemanticTrajectory
+from modeling_semtrack.trajectory import SemanticTrajectory
 
 Frames = Iterable[tuple[int, float, np.ndarray]]
 USUAL = {
@@ -67,7 +66,6 @@ USUAL = {
     "tracked": True,  # as a session sees the clips
     "ema": 0.99,
 }
-FEATHER = 6  # pixels around a person's box within which it blends into another scene
 
 
 def main() -> None:
@@ -85,9 +83,10 @@ def main() -> None:
     output = Path(arguments.output)
     args = training_arguments(arguments.model, output, rest)
     check_arguments(args)
-    photos = list_images(Path(arguments.other_scenes)) if arguments.other_scenes else []
-    if arguments.other_scenes and not photos:
-        raise SystemExit(f"--other-scenes needs a folder of photos, but '{arguments.other_scenes}' holds none")
+    try:
+        photos = scene_photos(arguments.other_scenes, held_out=True) if arguments.other_scenes else []
+    except ValueError as error:
+        raise SystemExit(f"--other-scenes: {error}") from error
     videos = read_videos(*annotation_files(Path(arguments.data)), split=None)
     others = annotated_videos(args, "train")
     claim(output, args, arguments)
@@ -227,8 +226,8 @@ def measure_fold(
             partner = follow(model, processor, video, event.object, video.frames())
         rows["held_out"].append(clip_row(video.record, *subject, partner))
     for number, video in enumerate(held_out if photos else []):
-        photo = np.asarray(Image.open(photos[(17 * number + folds.index(fold)) % len(photos)]).convert("RGB"))
-        frames = in_other_scene(video, photo)
+        photo = photos[(17 * number + folds.index(fold)) % len(photos)]
+        frames = elsewhere(video, photo).frames()
         answer = follow(model, processor, video, video.record.interactions[0].subject, frames)
         rows["other_scenes"].append(clip_row(video.record, *answer))
     for video in (video for video in videos if sequence_of(video) == known):
@@ -250,23 +249,6 @@ def follow(
             for seen in state.interactions:
                 peaks[seen.interaction] = max(peaks.get(seen.interaction, 0.0), seen.score)
     return session.trajectory(followed), peaks
-
-
-def in_other_scene(video: AnnotatedVideo, photo: np.ndarray) -> Iterator[tuple[int, float, np.ndarray]]:
-    """The frames of a video, with everything outside the persons' true boxes replaced by a photo (uint8 RGB)."""
-    for index, time, image in video.frames():
-        size = (image.shape[1], image.shape[0])
-        boxes = [target.boxes[index] for target in video.record.targets if index in target.boxes]
-        backdrop = Image.fromarray(photo).resize(size)
-        yield index, time, np.asarray(Image.composite(Image.fromarray(image), backdrop, soft_boxes(boxes, size)))
-
-
-def soft_boxes(boxes: Sequence[Box], size: tuple[int, int]) -> Image.Image:
-    """A mask (width, height) that is white inside the boxes (xywh pixels) and fades to black outside."""
-    mask = Image.new("L", size)
-    for x, y, w, h in boxes:
-        ImageDraw.Draw(mask).rectangle((x - FEATHER, y - FEATHER, x + w + FEATHER, y + h + FEATHER), fill=255)
-    return mask.filter(ImageFilter.GaussianBlur(FEATHER / 2))
 
 
 if __name__ == "__main__":

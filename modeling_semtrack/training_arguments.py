@@ -19,6 +19,9 @@ SCHEDULES = {"trapezoid": "warmup_stable_decay", "cosine": "cosine", "constant":
 COUNTS = ("steps", "batch_size", "gradient_accumulation", "clip_steps", "passes", "support", "save_every", "log_every")
 
 
+ELSEWHERE = 3  # of so many passes the last one has other scenes, where there are backdrops
+
+
 @dataclass
 class TrainArguments:
     """Everything a run depends on; written to `arguments.json` in the output folder."""
@@ -51,6 +54,10 @@ class TrainArguments:
         default=None, metadata={"help": "File that keeps the frozen tracker's features; read where it exists."}
     )
     passes: int = field(default=1, metadata={"help": "Feature passes over the videos, each of which varies them."})
+    backdrops: str | None = field(
+        default=None,
+        metadata={"help": "Folder of photos: every third pass sees targets in front of one, from an unsteady hand."},
+    )
     tracked: bool = field(
         default=False,
         metadata={"help": "Features around the tracker's own boxes, which a session sees, not annotated ones."},
@@ -166,6 +173,8 @@ def check_arguments(args: TrainArguments) -> None:
         raise SystemExit("retrain is a second stage: pass --stage semantic --keep_head true with a trained --model")
     if args.interaction_loss != "cross_entropy" and args.stage not in ("semantic", "meta"):
         raise SystemExit(f"interaction_loss belongs to the semantic and the meta stage, not to {args.stage}")
+    if args.backdrops and (args.stage not in ("semantic", "meta") or args.passes < ELSEWHERE):
+        raise SystemExit(f"backdrops belong to a semantic or meta stage of {ELSEWHERE} --passes or more")
     if args.stage == "meta":
         inner_settings(args)
         if args.fast == "lora" and not args.lora_rank:

@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
+from dataset_script.elsewhere import elsewhere, scene_photos
 from dataset_script.names import read_names
 from dataset_script.semantic_data import AnnotatedVideo, described_targets, label_maps, read_videos, target_events
 from dataset_script.sources.otb import BoxSequence, read_sequences
@@ -30,7 +31,7 @@ from .modeling_semtrack import SemTrackModel
 from .processing_semtrack import SemTrackProcessor
 from .session_semtrack import SemTrackSession
 from .training_activity import fit_activity
-from .training_arguments import TrainArguments, inner_settings
+from .training_arguments import ELSEWHERE, TrainArguments, inner_settings
 from .training_clips import (
     ClipDataset,
     SemanticTrainer,
@@ -317,15 +318,20 @@ def compute_clips(
     """The tracker's features of a process's share of the videos.
 
     Each pass sees other frames, and the mirror image of what the last one saw; all but the first see them in another
-    light and with the box errors of a less exact tracker. What a video gives depends on its place
-    in the list, and neither on the number of processes nor on the seed: runs of other seeds share kept features.
+    light and with the box errors of a less exact tracker, and where there are backdrops, every third one in another
+    place (but for videos with boxes in some frames alone, where nobody knows what to keep). What a video gives depends
+    on its place in the list, and neither on the number of processes nor on the seed: runs of other seeds share kept
+    features.
     """
+    photos = scene_photos(args.backdrops) if args.backdrops else []
     clips = []
     was_training = model.training
     model.eval()
     rounds = [(number, place, video) for number in range(passes) for place, video in enumerate(videos)]
     for number, place, video in tqdm(rounds[process::processes], desc="features", unit="video", disable=not rounds):
         rng = np.random.default_rng((number, place))
+        if photos and number % ELSEWHERE == ELSEWHERE - 1 and video.record.annotated_frames is None:
+            video = elsewhere(video, photos[rng.integers(len(photos))], rng)
         targets = labelled_targets(video, model.config, phase=2 * number + place)
         mirrored = passes > 1 and (place + number) % 2 == 1
         if mirrored:
