@@ -35,7 +35,7 @@ class SessionSettings:
     search_interval: int = 3
     found_presence: float = 0.7
     remembered_steps: int = 1000
-    events: EventSettings = field(default_factory=lambda: EventSettings(0.4, 0.2, min_duration=0.4))
+    events: EventSettings = field(default_factory=lambda: EventSettings(0.5, 0.25, min_duration=0.4))
 
     def __post_init__(self) -> None:
         for name in ("window_influence", "size_rate", "template_presence", "found_presence"):
