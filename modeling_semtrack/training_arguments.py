@@ -17,8 +17,6 @@ from .meta_learning import InnerLoopSettings
 STAGES = ("tracking", "semantic", "joint", "meta")
 SCHEDULES = {"trapezoid": "warmup_stable_decay", "cosine": "cosine", "constant": "constant_with_warmup"}
 COUNTS = ("steps", "batch_size", "gradient_accumulation", "clip_steps", "passes", "support", "save_every", "log_every")
-
-
 ELSEWHERE = 3  # of so many passes the last one has other scenes, where there are backdrops
 
 
