@@ -56,25 +56,33 @@ class SemTrackAttention(nn.Module):
         hidden_states: torch.Tensor,
         key_value_states: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
+        more: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Self-attention, or cross-attention where `key_value_states` is given.
 
         Args:
             hidden_states: [batch, queries, hidden].
             key_value_states: [batch, keys, hidden] or None.
-            attention_mask: Additive [batch, 1, 1, keys] or None.
+            attention_mask: Additive [batch, 1, 1, keys (and more)] or None.
+            more: [batch, 2, more keys, hidden], keys and values to attend to as well.
 
         Returns:
             [batch, queries, hidden], and the weights [batch, heads, queries, keys] where eager computes them.
         """
-        source = hidden_states if key_value_states is None else key_value_states
+        pair = self.keys_and_values(hidden_states if key_value_states is None else key_value_states)
+        if more is not None:
+            pair = (torch.cat([here, there], dim=1) for here, there in zip(pair, more.unbind(1)))
         query, key, value = (
-            projection(states).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # [batch, heads, tokens, head_dim]
-            for projection, states in ((self.q_proj, hidden_states), (self.k_proj, source), (self.v_proj, source))
+            states.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # [batch, heads, tokens, head_dim]
+            for states in (self.q_proj(hidden_states), *pair)
         )
         attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention)
         output, weights = attend(self, query, key, value, attention_mask, scaling=self.scaling, dropout=0.0)
         return self.o_proj(output.flatten(-2)), weights
+
+    def keys_and_values(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What is attended to of some tokens, each as `states`: [batch, tokens, hidden]."""
+        return self.k_proj(states), self.v_proj(states)
 
 
 def eager_attention(
@@ -88,7 +96,7 @@ def eager_attention(
     **kwargs: object,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Attention written out: the reference for SDPA, and the one with a second derivative."""
-    weights = torch.matmul(query, key.transpose(2, 3)) * scaling
+    weights = torch.matmul(query * scaling, key.transpose(2, 3))
     if attention_mask is not None:
         weights = weights + attention_mask
     weights = nn.functional.softmax(weights, dim=-1)
@@ -119,10 +127,25 @@ class SemTrackLayer(GradientCheckpointingLayer):
         self.norm2 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.mlp = SemTrackMLP(config)
 
-    def forward(self, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
-        """[batch, tokens, hidden] -> [batch, tokens, hidden]."""
-        hidden_states = hidden_states + self.attention(self.norm1(hidden_states), attention_mask=attention_mask)[0]
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        more: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """[batch, tokens, hidden] -> [batch, tokens, hidden]; `more` to attend to as in [`SemTrackAttention`]."""
+        states = self.norm1(hidden_states)
+        hidden_states = hidden_states + self.attention(states, attention_mask=attention_mask, more=more)[0]
         return hidden_states + self.mlp(self.norm2(hidden_states))
+
+    def read(
+        self, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As [`forward`], with what the tokens offer to others as `more`; calls nothing that records its output."""
+        states = self.norm1(hidden_states)
+        hidden_states = hidden_states + self.attention.forward(states, attention_mask=attention_mask)[0]
+        offered = torch.stack(self.attention.keys_and_values(states), dim=1)  # [batch, 2, tokens, hidden]
+        return hidden_states + self.mlp(self.norm2(hidden_states)), offered
 
 
 class SemTrackDecoderLayer(GradientCheckpointingLayer):

@@ -57,7 +57,8 @@ class SemTrackOutput(ModelOutput):
         object_logits: [batch, queries, objects + 1]; the last class is "none".
         object_boxes: [batch, queries, 4], cxcywh normalised to the scene.
         memory: State of the semantic head after the last step, to be passed to the next call.
-        hidden_states, attentions: Of the joint encoder, where asked for.
+        hidden_states, attentions: Of the joint encoder, where asked for: the target, clicked points and the view, which
+            attend to themselves and, in the last places, to templates and text.
     """
 
     loss: torch.Tensor | None = None
@@ -197,11 +198,32 @@ class SemTrackModel(SemTrackPreTrainedModel):
         text_embeds = text_embeds.to(self.text_projection.weight.dtype)
         return self.text_projection(text_embeds) + self.type_embedding.weight[TYPES["text"]]
 
+    def read_prompt(self, prompt_embeds: torch.Tensor, prompt_mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Runs the encoder on templates and texts alone, once for all views in which they will be looked for.
+
+        They attend to each other; target and view will attend to what each layer makes of them, as in the asymmetric
+        mixed attention of MixFormer (Cui et al., CVPR 2022).
+
+        Args:
+            prompt_embeds: [batch, prompt tokens, hidden] from [`embed_templates`] and [`embed_text`].
+            prompt_mask: [batch, prompt tokens] bool, False for padding; None if nothing is padding.
+
+        Returns:
+            [batch, layers, 2, prompt tokens, hidden], keys and values.
+        """
+        mask = None if prompt_mask is None else additive_mask(prompt_mask.bool(), prompt_embeds.dtype)
+        offers = []
+        for layer in self.layers:
+            prompt_embeds, offered = layer.read(prompt_embeds, mask)
+            offers.append(offered)
+        return torch.stack(offers, dim=1)
+
     def track(
         self,
         view_features: torch.Tensor,
         grid: tuple[int, int],
-        prompt_embeds: torch.Tensor,
+        point_embeds: torch.Tensor | None = None,
+        prompt_states: torch.Tensor | None = None,
         prompt_mask: torch.Tensor | None = None,
         view: str = "search",
     ) -> SemTrackTrack:
@@ -210,21 +232,24 @@ class SemTrackModel(SemTrackPreTrainedModel):
         Args:
             view_features: [batch, tokens, hidden] from [`embed`].
             grid: (rows, columns) of the view.
-            prompt_embeds: [batch, prompt tokens, hidden] from the `embed_*` methods.
-            prompt_mask: [batch, prompt tokens] bool, False for padding; None if nothing is padding.
+            point_embeds: [batch, points, hidden] from [`embed_points`]. A click says no more than where to look, so
+                its tokens see the view, too.
+            prompt_states: [batch, layers, 2, prompt tokens, hidden] from [`read_prompt`].
+            prompt_mask: [batch, prompt tokens] bool, as there.
             view: `"search"` (a region around the target) or `"scene"` (the whole frame).
         """
         batch, tokens = view_features.shape[:2]
         places = self.position(2 * grid_centers(*grid, view_features.device) - 1)
         view_tokens = view_features + places + self.type_embedding.weight[TYPES[view]]
         target = self.target_token.expand(batch, 1, -1)
-        hidden_states = torch.cat([target, prompt_embeds, view_tokens], dim=1)
+        points = [] if point_embeds is None else [point_embeds]
+        hidden_states = torch.cat([target, *points, view_tokens], dim=1)
         mask = None
         if prompt_mask is not None:
-            mask = nn.functional.pad(prompt_mask.bool(), (1, tokens), value=True)
+            mask = nn.functional.pad(prompt_mask.bool(), (hidden_states.shape[1], 0), value=True)
             mask = additive_mask(mask, hidden_states.dtype)
-        for layer in self.layers:
-            hidden_states = layer(hidden_states, mask)
+        for index, layer in enumerate(self.layers):
+            hidden_states = layer(hidden_states, mask, None if prompt_states is None else prompt_states[:, index])
         hidden_states = self.norm(hidden_states)
         target_embeds, view_embeds = hidden_states[:, 0], hidden_states[:, -tokens:]
         score_logits, box_map, presence_logits = self.box_head(view_embeds, target_embeds, grid)
@@ -282,14 +307,11 @@ class SemTrackModel(SemTrackPreTrainedModel):
         clip = pixel_values.dim() == 5
         batch = pixel_values.shape[0]
         steps = pixel_values.shape[1] if clip else 1
-        prompt_embeds, prompt_mask = self._prompt(
-            template_pixel_values, template_boxes, point_coords, point_labels, text_embeds, text_mask
-        )
+        prompt = self._prompt(template_pixel_values, template_boxes, point_coords, point_labels, text_embeds, text_mask)
         features, grid = self.embed(pixel_values.flatten(0, 1) if clip else pixel_values)
         if steps > 1:
-            prompt_embeds = prompt_embeds.repeat_interleave(steps, dim=0)
-            prompt_mask = None if prompt_mask is None else prompt_mask.repeat_interleave(steps, dim=0)
-        track = self.track(features, grid, prompt_embeds, prompt_mask, view)
+            prompt = (None if part is None else part.repeat_interleave(steps, dim=0) for part in prompt)
+        track = self.track(features, grid, *prompt, view=view)
 
         output = SemTrackOutput(
             score_logits=track.score_logits,
@@ -400,29 +422,31 @@ class SemTrackModel(SemTrackPreTrainedModel):
         point_labels: torch.Tensor | None,
         text_embeds: torch.Tensor | None,
         text_mask: torch.Tensor | None,
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """All prompt tokens [batch, tokens, hidden] and, where text is padded, their mask."""
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
+        """What [`track`] needs of the prompts: points, what was read of templates and text, and its mask."""
         for first, second, names in (
             (template_pixel_values, template_boxes, "template_pixel_values and template_boxes"),
             (point_coords, point_labels, "point_coords and point_labels"),
         ):
             if (first is None) != (second is None):
                 raise ValueError(f"{names} belong together, got only one of them")
-        prompts = []
-        if template_pixel_values is not None:
-            prompts.append(self.embed_templates(template_pixel_values, template_boxes))
-        if point_coords is not None:
-            prompts.append(self.embed_points(point_coords, point_labels))
-        if text_embeds is not None:
-            prompts.append(self.embed_text(text_embeds))
-        if not prompts:
-            raise ValueError("no prompt: pass template_pixel_values with template_boxes, point_coords, or text_embeds")
-        embeds = torch.cat([prompt.to(self.target_token.dtype) for prompt in prompts], dim=1)
-        if text_mask is None:
-            return embeds, None
-        if text_embeds is None or text_mask.shape != text_embeds.shape[:2]:
+        if text_mask is not None and (text_embeds is None or text_mask.shape != text_embeds.shape[:2]):
             raise ValueError(f"text_mask {tuple(text_mask.shape)} must match the words of text_embeds")
-        return embeds, nn.functional.pad(text_mask.bool(), (embeds.shape[1] - text_mask.shape[1], 0), value=True)
+        points, states, mask, fixed = None, None, None, []
+        if point_coords is not None:
+            points = self.embed_points(point_coords, point_labels).to(self.target_token.dtype)
+        if template_pixel_values is not None:
+            fixed.append(self.embed_templates(template_pixel_values, template_boxes))
+        if text_embeds is not None:
+            fixed.append(self.embed_text(text_embeds))
+        if fixed:
+            embeds = torch.cat([prompt.to(self.target_token.dtype) for prompt in fixed], dim=1)
+            if text_mask is not None:
+                mask = nn.functional.pad(text_mask.bool(), (embeds.shape[1] - text_mask.shape[1], 0), value=True)
+            states = self.read_prompt(embeds, mask)
+        elif points is None:
+            raise ValueError("no prompt: pass template_pixel_values with template_boxes, point_coords, or text_embeds")
+        return points, states, mask
 
 
 def _whole(inputs: dict[str, torch.Tensor | None]) -> dict[str, torch.Tensor]:

@@ -77,7 +77,7 @@ class _Target:
     box: Box  # last place at which it was seen
     first_side: float  # of the search region
     template: tuple[np.ndarray, tuple[float, ...]]  # the user's
-    prompt_embeds: torch.Tensor  # [1, prompt tokens, hidden], both templates
+    prompt_states: torch.Tensor  # of both templates, from `SemTrackModel.read_prompt`, batch size 1
     events: EventBuilder
     history: deque[_Step]
     log: TrackLog = field(default_factory=TrackLog)
@@ -188,7 +188,7 @@ class SemTrackSession:
             box=box,
             first_side=self.images.search_window(box).side,
             template=template,
-            prompt_embeds=self._embed_templates(template, template),
+            prompt_states=self._read_templates(template, template),
             events=EventBuilder(category or f"target {target_id}", self.settings.events),
             history=deque(maxlen=self.settings.remembered_steps),
         )
@@ -231,13 +231,15 @@ class SemTrackSession:
             return []
         windows = [self._search_window(target) for target in targets]
         views = self._cut(frame, windows)
-        track = self._track(views, targets)
+        semantic_step = self.stride > 0 and index % self.stride == 0
+        searching = [target for target in targets if self._is_searching(target)]
+        whole = self._cut(frame, [self._scene]) if semantic_step or searching else []
+        features, grid = self._embed([*views, *whole])  # together, which takes less time than one after the other
+        scene = (features[len(views) :], grid)
+        track = self._track(features[: len(views)], grid, targets)
         found = locate(track, windows, self.settings.window_influence)
         for target, view, window in zip(targets if self.stride else [], views, windows):
             target.views.add(float(time), (view, window))
-        semantic_step = self.stride > 0 and index % self.stride == 0
-        searching = [target for target in targets if self._is_searching(target)]
-        scene = self._embed(self._cut(frame, [self._scene])) if semantic_step or searching else None
         elsewhere = self._search_scene(frame, scene, searching) if searching else {}
         visible = [self._update(t, c, elsewhere.get(t.target_id), frame) for t, c in zip(targets, found)]
         if semantic_step:
@@ -362,11 +364,12 @@ class SemTrackSession:
             )
         return frame
 
-    def _embed_templates(self, *templates: tuple[np.ndarray, tuple[float, ...]]) -> torch.Tensor:
-        """Prompt tokens [1, tokens, hidden] of the user's template and the dynamic one."""
+    def _read_templates(self, *templates: tuple[np.ndarray, tuple[float, ...]]) -> torch.Tensor:
+        """Reads the user's template and the dynamic one."""
         pixels = self.images.normalize([crop for crop, _ in templates])[None]
         boxes = torch.tensor([[box for _, box in templates]])
-        return self.model.embed_templates(pixels.to(self.model.device), boxes.to(self.model.device))
+        embeds = self.model.embed_templates(pixels.to(self.model.device), boxes.to(self.model.device))
+        return self.model.read_prompt(embeds.to(self.model.dtype))
 
     def _cut(self, frame: np.ndarray, windows: Sequence[Window]) -> list[np.ndarray]:
         return [self.images.crop(frame, window, self.images.view_size) for window in windows]
@@ -378,10 +381,11 @@ class SemTrackSession:
         window = self.images.search_window(target.box, target.first_side)
         return Window(*(round(value / WINDOW_STEP) * WINDOW_STEP for value in window))
 
-    def _track(self, views: Sequence[np.ndarray], targets: list[_Target]) -> SemTrackTrack:
-        features, grid = self._embed(views)
-        prompts = torch.cat([target.prompt_embeds for target in targets])
-        return self.model.track(features, grid, prompts.to(features.dtype))
+    def _track(
+        self, features: torch.Tensor, grid: tuple[int, int], targets: list[_Target], view: str = "search"
+    ) -> SemTrackTrack:
+        prompts = torch.cat([target.prompt_states for target in targets])
+        return self.model.track(features, grid, prompt_states=prompts, view=view)
 
     def _is_searching(self, target: _Target) -> bool:
         lost_for = target.misses - self.settings.lost_after
@@ -392,11 +396,11 @@ class SemTrackSession:
     ) -> dict[int, Candidate]:
         """Looks for lost targets in the whole frame, then closely at the answers; returns the certain ones."""
         features, grid = scene
-        prompts = torch.cat([target.prompt_embeds for target in targets]).to(features.dtype)
-        track = self.model.track(features.expand(len(targets), -1, -1), grid, prompts, view="scene")
+        track = self._track(features.expand(len(targets), -1, -1), grid, targets, view="scene")
         places = locate(track, [self._scene] * len(targets), window_influence=0.0)
         windows = [self.images.search_window(place.box, target.first_side) for place, target in zip(places, targets)]
-        close = locate(self._track(self._cut(frame, windows), targets), windows, self.settings.window_influence)
+        track = self._track(*self._embed(self._cut(frame, windows)), targets)
+        close = locate(track, windows, self.settings.window_influence)
         certain = self.settings.found_presence
         return {t.target_id: c for t, c in zip(targets, close) if min(c.presence, c.score) >= certain}
 
@@ -422,7 +426,7 @@ class SemTrackSession:
         target.renewed += 1
         sure = min(candidate.presence, candidate.score) >= self.settings.template_presence
         if here and sure and target.renewed >= self.settings.template_interval:
-            target.prompt_embeds = self._embed_templates(target.template, self.images.template(frame, box))
+            target.prompt_states = self._read_templates(target.template, self.images.template(frame, box))
             target.renewed = 0
         return box
 
@@ -431,7 +435,7 @@ class SemTrackSession:
         target.misses += 1
         target.renewed = -STEADY
         if target.misses == self.settings.lost_after:
-            target.prompt_embeds = self._embed_templates(target.template, target.template)
+            target.prompt_states = self._read_templates(target.template, target.template)
 
     @staticmethod
     def _presence(target: _Target, candidate: Candidate, elsewhere: dict[int, Candidate]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import torch
 from torch import nn
@@ -36,6 +37,30 @@ def same_padding(kernel: int, stride: int) -> tuple[int, int, int, int]:
     return (total // 2, total - total // 2) * 2
 
 
+def convolve_relu6(convolution: nn.Conv2d, features: torch.Tensor) -> torch.Tensor:
+    """A convolution and ReLU6; on a CPU both at once where no gradient is asked for, to the same bits.
+
+    Apart they would go through memory twice: a fifth of the stem's time. The operation is the one that `torch.compile`
+    puts in for the two.
+    """
+    learning = torch.is_grad_enabled() or torch.is_autocast_enabled("cpu")
+    if learning or features.device.type != "cpu" or features.dtype not in _fused_dtypes():
+        return nn.functional.relu6(convolution(features), inplace=True)
+    shape = (convolution.padding, convolution.stride, convolution.dilation, convolution.groups)
+    return torch.ops.mkldnn._convolution_pointwise(
+        features, convolution.weight, convolution.bias, *shape, "hardtanh", [0.0, 6.0], ""
+    )
+
+
+@lru_cache(maxsize=1)
+def _fused_dtypes() -> tuple[torch.dtype, ...]:
+    """What this CPU can convolve and clip at once."""
+    if not torch.backends.mkldnn.is_available():
+        return ()
+    half = (torch.bfloat16,) if torch.ops.mkldnn._is_mkldnn_bf16_supported() else ()
+    return (torch.float32, *half)
+
+
 class InvertedResidual(nn.Module):
     """Expansion, depthwise convolution, linear projection; batch norms are folded into the convolutions."""
 
@@ -51,10 +76,10 @@ class InvertedResidual(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """[batch, in_channels, height, width] -> [batch, out_channels, height / stride, width / stride]."""
-        hidden = features if self.expand is None else nn.functional.relu6(self.expand(features), inplace=True)
+        hidden = features if self.expand is None else convolve_relu6(self.expand, features)
         if self.padding is not None:
             hidden = nn.functional.pad(hidden, self.padding)
-        hidden = self.project(nn.functional.relu6(self.depthwise(hidden), inplace=True))
+        hidden = self.project(convolve_relu6(self.depthwise, hidden))
         return features + hidden if self.residual else hidden
 
 
@@ -82,8 +107,7 @@ class ConvStem(nn.Module):
         return self._features(pixel_values)
 
     def _features(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        features = self.entry(nn.functional.pad(pixel_values, self.padding))
-        features = nn.functional.relu6(features, inplace=True)
+        features = convolve_relu6(self.entry, nn.functional.pad(pixel_values, self.padding))
         for block in self.blocks:
             features = block(features)
         return features

@@ -182,7 +182,7 @@ def _target_clip(
         pixels = processor.normalize([crop for pair in prompts for crop, _ in pair]).unflatten(0, (len(part), 2))
         boxes = torch.tensor([[box for _, box in pair] for pair in prompts])
         prompt = model.embed_templates(pixels.to(model.device), boxes.to(model.device))
-        track = model.track(features, grid, prompt.to(features.dtype))
+        track = model.track(features, grid, prompt_states=model.read_prompt(prompt.to(features.dtype)))
         boxes, places = target_boxes[part], view_windows[part]
         around = (t[None].to(model.device) for t in (boxes, places))
         around = read_cells(track.view_embeds[None], track.view_features[None], *around, track.grid)[0]

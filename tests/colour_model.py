@@ -68,7 +68,11 @@ class ColourModel:
     def embed_points(self, coordinates, labels):
         return torch.cat([coordinates, torch.full_like(coordinates[..., :1], torch.inf)], dim=-1)
 
-    def track(self, view_features, grid, prompt_embeds, prompt_mask=None, view="search"):
+    def read_prompt(self, prompt_embeds, prompt_mask=None):
+        return prompt_embeds
+
+    def track(self, view_features, grid, point_embeds=None, prompt_states=None, prompt_mask=None, view="search"):
+        prompt_embeds = prompt_states if point_embeds is None else point_embeds
         self.tracked.append((view, len(view_features)))
         places = grid_centers(*grid, self.device)
         share = torch.stack(

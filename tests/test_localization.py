@@ -115,8 +115,8 @@ def test_boxes_that_hold_the_click_come_first():
     """Another cell is more certain, but its box does not hold the click."""
 
     class TwoThings(ColourModel):
-        def track(self, view_features, grid, prompt_embeds, prompt_mask=None, view="search"):
-            self.clicks.append(prompt_embeds[0, 0, :2])
+        def track(self, view_features, grid, point_embeds=None, view="search"):
+            self.clicks.append(point_embeds[0, 0, :2])
             track = a_track({(1, 1): 0.9, (12, 12): 0.3}, GRID)
             track.box_map = track.box_map.clone()
             track.box_map[:, 2:] = 0.1

@@ -160,9 +160,10 @@ def test_hidden_states_and_attentions_are_those_of_the_joint_encoder(semantics):
     model = tiny_model("dinov2", attn_implementation="eager")
     inputs = clip_inputs(batch=2, steps=1) if semantics else view_inputs(batch=2)
     output = model(**inputs, **prompt_inputs("template"), output_hidden_states=True, output_attentions=True)
-    tokens = 1 + 2 * 4 + 16  # target, two templates, view
+    tokens = 1 + 16  # target and view
+    keys = tokens + 2 * 4  # and two templates
     assert [tuple(state.shape) for state in output.hidden_states] == [(2, tokens, 32)] * 3  # input and 2 layers
-    assert [tuple(weights.shape) for weights in output.attentions] == [(2, 2, tokens, tokens)] * 2
+    assert [tuple(weights.shape) for weights in output.attentions] == [(2, 2, tokens, keys)] * 2
     torch.testing.assert_close(output.attentions[0].sum(-1), torch.ones(2, 2, tokens))
 
 

@@ -269,7 +269,7 @@ def test_a_session_needs_no_gradients():
     session.step(clip(1)[0], 0.0)
     assert not model.training
     target = session._get(1)
-    assert not target.prompt_embeds.requires_grad and not target.memory.tokens.requires_grad
+    assert not target.prompt_states.requires_grad and not target.memory.tokens.requires_grad
 
 
 def test_a_session_runs_in_half_precision():

@@ -14,7 +14,7 @@ from modeling_semtrack.motion_semtrack import KINDS, motion_around
 from modeling_semtrack.processing_semtrack import Window, box_to_view, window_to_view
 
 
-def test_the_scene_is_embedded_once_per_semantic_step_for_all_targets():
+def test_the_scene_is_embedded_with_the_targets_views_once_per_semantic_step():
     model = ColourModel()
     session = colours(model, semantic_stride=3)
     start = square_frame({(10, 20, 12): RED, (80, 60, 12): GREEN})
@@ -25,7 +25,7 @@ def test_the_scene_is_embedded_once_per_semantic_step_for_all_targets():
         model.embedded.clear()
         session.step(start, index * RATE)
         calls.append(list(model.embedded))
-    assert calls == [[2, 1], [2], [2], [2, 1], [2], [2], [2, 1]]
+    assert calls == [[3], [2], [2], [3], [2], [2], [3]]
     assert [step["times"][:, 0].tolist() for step in model.described] == [
         pytest.approx([frame * RATE] * 2) for frame in (0, 3, 6)
     ]
@@ -40,7 +40,7 @@ def test_a_lost_target_and_a_semantic_step_share_the_scene():
     run(session, [start, red_at(10, 20)])
     model.embedded.clear()
     session.step(red_at(10, 20), 2 * RATE)
-    assert model.embedded == [2, 1, 1]  # search regions, scene, and the close look
+    assert model.embedded == [3, 1]  # search regions and scene, and the close look
 
 
 @pytest.mark.parametrize("stride", [0, None])

@@ -57,6 +57,17 @@ def test_many_images_are_computed_in_parts_with_the_same_result():
     torch.testing.assert_close(stem(images), expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_convolving_and_clipping_at_once_changes_no_bit(dtype):
+    """Without gradients the CPU does both at once; with them one after the other."""
+    stem = ConvStem().eval().to(dtype)
+    images = torch.randn(2, 3, 64, 64, dtype=dtype)
+    expected = stem(images)
+    assert expected.grad_fn is not None
+    with torch.no_grad():
+        assert torch.equal(stem(images), expected)
+
+
 def test_a_stem_does_not_change_its_input():
     images = torch.randn(2, 3, 32, 32)
     before = images.clone()

@@ -174,7 +174,7 @@ def test_features_are_those_that_the_tracker_gives(back):
             prompt = model.embed_templates(
                 images.normalize([crop for crop, _ in templates])[None], torch.tensor([[box for _, box in templates]])
             )
-            track = model.track(features, grid, prompt)
+            track = model.track(features, grid, prompt_states=model.read_prompt(prompt))
             around, _ = model.embed(images.normalize([scene]))
         for name in ("view_features", "view_embeds", "target_embeds"):
             torch.testing.assert_close(clip.features[name][step].float(), getattr(track, name)[0], **BFLOAT16)
