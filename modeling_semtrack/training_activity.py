@@ -20,7 +20,7 @@ from .memory_semtrack import projected_size
 from .motion_semtrack import MOTION_SIZE
 from .training_clips import SemanticTrainer, TargetClip, collate_clips
 
-DECAY = 2.5e-4  # weight of half the squared classifier in the logistic regression
+DECAY = 5e-4  # weight of half the squared classifier in the logistic regression
 LENGTH = 6.0  # of a typical embedding: gradient descent of the classifier is stable up to rates of about 0.1
 MOTION_SHARE = 2.0  # length of what tells of motion, where that of the projected surroundings is 1
 OVERSAMPLING = 64  # components that are searched beyond those that are kept: fewer depend on the random start
