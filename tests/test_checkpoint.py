@@ -50,6 +50,11 @@ def test_the_arithmetic_can_be_chosen(saved, dtype):
     assert {value.dtype for value in load_checkpoint(saved[0], dtype=dtype)[0].parameters()} == {dtype}
 
 
+@pytest.mark.parametrize("dtype, attention", [(torch.float32, "sdpa"), (torch.bfloat16, "eager")])
+def test_a_cpu_gets_the_attention_that_is_faster_there(saved, dtype, attention):
+    assert load_checkpoint(saved[0], dtype=dtype)[0].config._attn_implementation == attention
+
+
 def test_loading_is_silent(saved, capfd):
     load_checkpoint(saved[0])
     assert capfd.readouterr() == ("", "")

@@ -226,6 +226,24 @@ def test_the_answer_depends_on_the_prompt(kind):
     assert (first - second).abs().max() > 1e-3
 
 
+def test_a_prompt_that_was_read_once_is_as_one_that_takes_part_but_never_looks_at_the_view():
+    """One pass over all tokens, with a mask that hides target and view from the prompt, has the same answer."""
+    model = tiny_model()
+    view, prompt = torch.randn(2, 16, 32), torch.randn(2, 5, 32)
+    states = []
+    handle = model.layers[0].register_forward_pre_hook(lambda layer, inputs: states.append(inputs[0]))
+    track = model.track(view, (4, 4), prompt_states=model.read_prompt(prompt))
+    handle.remove()
+    hidden = torch.cat([states[0], prompt], dim=1)
+    mask = torch.zeros(1, 1, 22, 22)
+    mask[..., 17:, :17] = -torch.inf
+    for layer in model.layers:
+        hidden = layer(hidden, mask)
+    hidden = model.norm(hidden)
+    torch.testing.assert_close(track.target_embeds, hidden[:, 0], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(track.view_embeds, hidden[:, 1:17], atol=1e-5, rtol=1e-4)
+
+
 def test_a_click_off_the_target_differs_from_one_on_it():
     model = tiny_model()
     views, click = view_inputs(), prompt_inputs("point")
