@@ -63,7 +63,8 @@ class SemTrackBoxHead(nn.Module):
         """
         rows, columns = grid
         features = view_embeds.transpose(1, 2).unflatten(-1, grid)  # [batch, hidden, rows, columns]
-        features = nn.functional.gelu(self.trunk(features.contiguous(memory_format=torch.channels_last)))
+        # A copy, because a single view with these strides passes for channels-last and is then computed as it is not
+        features = nn.functional.gelu(self.trunk(features.clone(memory_format=torch.channels_last)))
         score_logits = at_least_float32(self.score(features)[:, 0])
         offset = OFFSET_RANGE * torch.tanh(at_least_float32(self.offset(features)))
         size = torch.sigmoid(at_least_float32(self.size(features)))

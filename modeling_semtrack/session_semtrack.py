@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from .heads_semtrack import SemTrackEmbeds
 from .localization import Candidate, box_of_click, locate, smooth_size
 from .memory_semtrack import SemTrackMemory
 from .modeling_semtrack import SemTrackModel, SemTrackTrack
-from .motion_semtrack import MOTION_SIZE, Recent, motion_around
+from .motion_semtrack import MOTION_SIZE, motion_around
 from .processing_semtrack import (
     SemTrackProcessor,
     Window,
@@ -30,8 +29,8 @@ from .processing_semtrack import (
 )
 from .reading import InteractionReader
 from .session_settings import SessionSettings
+from .session_target import SemanticStep, SessionTarget
 from .stem_semtrack import keep_freed_memory
-from .track_log import TrackLog
 from .trajectory import Box, SemanticTrajectory
 
 WINDOW_STEP = 0.125  # pixels; windows lie on this grid, so that rounding errors of a batch do not add up
@@ -57,43 +56,6 @@ class TargetState:
     box: Box | None
     presence: float
     interactions: tuple[DetectedInteraction, ...]
-
-
-class _Step(NamedTuple):
-    """A semantic step of one target: what it was read from, or None where it was not visible."""
-
-    frame_index: int
-    time: float
-    embeds: SemTrackEmbeds | None
-
-
-@dataclass
-class _Target:
-    """Everything a session knows of one target; its size does not grow, but for the log of results."""
-
-    target_id: int
-    category: str | None
-    prompt: dict
-    box: Box  # last place at which it was seen
-    first_side: float  # of the search region
-    template: tuple[np.ndarray, tuple[float, ...]]  # the user's
-    prompt_states: torch.Tensor  # of both templates, from `SemTrackModel.read_prompt`, batch size 1
-    events: EventBuilder
-    history: deque[_Step]
-    log: TrackLog = field(default_factory=TrackLog)
-    views: Recent[tuple[np.ndarray, Window]] = field(default_factory=Recent)  # its last search regions
-    memory: SemTrackMemory | None = None
-    interactions: tuple[DetectedInteraction, ...] = ()
-    given: bool = True  # the next frame is the one in which the user showed it
-    misses: int = 0
-    renewed: int = 0  # frames since the dynamic template was renewed; negative after a miss
-    active: bool = True
-
-    def described(self, step: _Step, interactions: tuple[DetectedInteraction, ...]) -> None:
-        """Takes in what a semantic step has seen."""
-        self.history.append(step)
-        self.interactions = interactions
-        self.events.update(step.frame_index, step.time, interactions)
 
 
 class SemTrackSession:
@@ -135,7 +97,7 @@ class SemTrackSession:
         if model.semantic_head is None or model.config.num_interactions == 0:
             self.stride = 0
         self._reader = self._trained_reader()
-        self._targets: dict[int, _Target] = {}
+        self._targets: dict[int, SessionTarget] = {}
         self._next_frame = first_frame
         self._last_time: float | None = None
         self._size: tuple[int, int] | None = None  # (height, width)
@@ -181,7 +143,7 @@ class SemTrackSession:
             box = box_of_click(self.model, self.images, frame, point)
         target_id = len(self._targets) + 1
         template = self.images.template(frame, box)
-        self._targets[target_id] = _Target(
+        self._targets[target_id] = SessionTarget(
             target_id=target_id,
             category=category,
             prompt=prompt,
@@ -344,10 +306,10 @@ class SemTrackSession:
                 target.events.update(step.frame_index, step.time, seen)
                 target.interactions = seen
 
-    def _active(self) -> list[_Target]:
+    def _active(self) -> list[SessionTarget]:
         return [target for target in self._targets.values() if target.active]
 
-    def _get(self, target_id: int) -> _Target:
+    def _get(self, target_id: int) -> SessionTarget:
         if target_id not in self._targets:
             known = ", ".join(map(str, self._targets)) or "none yet"
             raise ValueError(f"there is no target {target_id}; known targets: {known}")
@@ -369,7 +331,7 @@ class SemTrackSession:
         pixels = self.images.normalize([crop for crop, _ in templates])[None]
         boxes = torch.tensor([[box for _, box in templates]])
         embeds = self.model.embed_templates(pixels.to(self.model.device), boxes.to(self.model.device))
-        return self.model.read_prompt(embeds.to(self.model.dtype))
+        return self.model.read_prompt(embeds)
 
     def _cut(self, frame: np.ndarray, windows: Sequence[Window]) -> list[np.ndarray]:
         return [self.images.crop(frame, window, self.images.view_size) for window in windows]
@@ -377,22 +339,22 @@ class SemTrackSession:
     def _embed(self, views: Sequence[np.ndarray]) -> tuple[torch.Tensor, tuple[int, int]]:
         return self.model.embed(self.images.normalize(views).to(self.model.device))
 
-    def _search_window(self, target: _Target) -> Window:
+    def _search_window(self, target: SessionTarget) -> Window:
         window = self.images.search_window(target.box, target.first_side)
         return Window(*(round(value / WINDOW_STEP) * WINDOW_STEP for value in window))
 
     def _track(
-        self, features: torch.Tensor, grid: tuple[int, int], targets: list[_Target], view: str = "search"
+        self, features: torch.Tensor, grid: tuple[int, int], targets: list[SessionTarget], view: str = "search"
     ) -> SemTrackTrack:
         prompts = torch.cat([target.prompt_states for target in targets])
         return self.model.track(features, grid, prompt_states=prompts, view=view)
 
-    def _is_searching(self, target: _Target) -> bool:
+    def _is_searching(self, target: SessionTarget) -> bool:
         lost_for = target.misses - self.settings.lost_after
         return lost_for >= 0 and lost_for % self.settings.search_interval == 0
 
     def _search_scene(
-        self, frame: np.ndarray, scene: tuple[torch.Tensor, tuple[int, int]], targets: list[_Target]
+        self, frame: np.ndarray, scene: tuple[torch.Tensor, tuple[int, int]], targets: list[SessionTarget]
     ) -> dict[int, Candidate]:
         """Looks for lost targets in the whole frame, then closely at the answers; returns the certain ones."""
         features, grid = scene
@@ -405,7 +367,7 @@ class SemTrackSession:
         return {t.target_id: c for t, c in zip(targets, close) if min(c.presence, c.score) >= certain}
 
     def _update(
-        self, target: _Target, candidate: Candidate, elsewhere: Candidate | None, frame: np.ndarray
+        self, target: SessionTarget, candidate: Candidate, elsewhere: Candidate | None, frame: np.ndarray
     ) -> Box | None:
         """Moves a target to where it was seen and renews its dynamic template; its visible box, or None."""
         if target.given:
@@ -430,7 +392,7 @@ class SemTrackSession:
             target.renewed = 0
         return box
 
-    def _miss(self, target: _Target) -> None:
+    def _miss(self, target: SessionTarget) -> None:
         """What is seen after a frame without the target may be something else, which no template may learn."""
         target.misses += 1
         target.renewed = -STEADY
@@ -438,13 +400,13 @@ class SemTrackSession:
             target.prompt_states = self._read_templates(target.template, target.template)
 
     @staticmethod
-    def _presence(target: _Target, candidate: Candidate, elsewhere: dict[int, Candidate]) -> float:
+    def _presence(target: SessionTarget, candidate: Candidate, elsewhere: dict[int, Candidate]) -> float:
         found = elsewhere.get(target.target_id)
         return candidate.presence if found is None else max(candidate.presence, found.presence)
 
     def _describe(
         self,
-        targets: list[_Target],
+        targets: list[SessionTarget],
         visible: list[Box | None],
         track: SemTrackTrack,
         windows: list[Window],
@@ -457,7 +419,7 @@ class SemTrackSession:
         rows = [row for row, box in enumerate(visible) if box is not None]
         for row, target in enumerate(targets):
             if row not in rows:
-                target.described(_Step(index, time, None), ())
+                target.described(SemanticStep(index, time, None), ())
         if not rows:
             return
         outer, device = self._scene, self.model.device
@@ -481,9 +443,9 @@ class SemTrackSession:
             # One at a time, as `_retell` reads: a batch would round otherwise, and telling anew would change something
             here = SemTrackEmbeds(*(tensor[position, 0] for tensor in embeds))
             reading = self._reader.read(_stacked([here]), outer, self._size)[0]
-            target.described(_Step(index, time, here), reading)
+            target.described(SemanticStep(index, time, here), reading)
 
-    def _motion(self, target: _Target, frame: np.ndarray, time: float, box: Box) -> torch.Tensor:
+    def _motion(self, target: SessionTarget, frame: np.ndarray, time: float, box: Box) -> torch.Tensor:
         """How it moves around a target [1, MOTION_SIZE]; one target at a time, so that no other one has a say."""
         found = target.views.earlier(time)
         if found is None:
