@@ -83,10 +83,8 @@ def main() -> None:
     output = Path(arguments.output)
     args = training_arguments(arguments.model, output, rest)
     check_arguments(args)
-    try:
-        photos = scene_photos(arguments.other_scenes, held_out=True) if arguments.other_scenes else []
-    except ValueError as error:
-        raise SystemExit(f"--other-scenes: {error}") from error
+    photos_in("--backdrops", args.backdrops)
+    photos = photos_in("--other-scenes", arguments.other_scenes, held_out=True)
     videos = read_videos(*annotation_files(Path(arguments.data)), split=None)
     others = annotated_videos(args, "train")
     claim(output, args, arguments)
@@ -115,6 +113,18 @@ def training_arguments(model: str, output: Path, words: Sequence[str]) -> TrainA
     fixed = {"stage": "semantic", "model": model, "output_dir": str(output), "workers": 0}
     usual = [word for name, value in {**USUAL, **fixed}.items() for word in (f"--{name}", str(value))]
     return parse_arguments([*usual, *words])
+
+
+def photos_in(option: str, folder: str | None, held_out: bool = False) -> list[Path]:
+    """The photos that an option names, if it names any.
+
+    Raises:
+        SystemExit: If there are too few.
+    """
+    try:
+        return scene_photos(folder, held_out) if folder else []
+    except ValueError as error:
+        raise SystemExit(f"{option}: {error}") from error
 
 
 def annotation_files(data: Path) -> tuple[Path, Path]:

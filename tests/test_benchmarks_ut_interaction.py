@@ -162,10 +162,14 @@ def test_a_folder_of_other_answers_is_refused(monkeypatch, capsys, data, model, 
         run(monkeypatch, capsys, data, model, tmp_path / "out", "--learning_rate", "0.1")
 
 
-def test_a_folder_without_photos_is_refused_before_anything_is_computed(monkeypatch, capsys, data, model, tmp_path):
+@pytest.mark.parametrize("option", ["--other-scenes", "--backdrops"])
+def test_a_folder_without_photos_is_refused_before_anything_is_claimed(
+    option, monkeypatch, capsys, data, model, tmp_path
+):
     (tmp_path / "photos").mkdir()
-    with pytest.raises(SystemExit, match=r"--other-scenes: '.*photos' must hold two photos or more .*, found 0"):
-        run(monkeypatch, capsys, data, model, tmp_path / "out", "--other-scenes", str(tmp_path / "photos"))
+    words = (option, str(tmp_path / "photos"), "--passes", "3")
+    with pytest.raises(SystemExit, match=rf"{option}: '.*photos' must hold two photos or more .*, found 0"):
+        run(monkeypatch, capsys, data, model, tmp_path / "out", *words)
     assert not (tmp_path / "out").exists()
 
 
