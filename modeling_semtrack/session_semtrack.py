@@ -372,7 +372,8 @@ class SemTrackSession:
         """Moves a target to where it was seen and renews its dynamic template; its visible box, or None."""
         if target.given:
             return target.box
-        here = candidate.presence >= self.model.config.presence_threshold
+        enough = max(self.model.config.presence_threshold, self.settings.found_presence if target.misses else 0.0)
+        here = candidate.presence >= enough
         if not here and elsewhere is None:
             self._miss(target)
             return None

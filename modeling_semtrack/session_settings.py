@@ -18,7 +18,7 @@ class SessionSettings:
         template_presence: Presence and centre score needed to renew it.
         lost_after: Frames in a row without the target after which the whole frame is searched.
         search_interval: Frames between two such searches.
-        found_presence: Presence from which a target found elsewhere counts as the same.
+        found_presence: Presence from which what is found after a miss counts as the same target, there or elsewhere.
         remembered_steps: Semantic steps of each target that may be labelled later ([`SemTrackSession.adapt`]); at 5
             steps a second, 1,000 are the last 3 minutes and take 10 MB.
         events: When interactions start, last and count.

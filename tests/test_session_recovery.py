@@ -48,6 +48,18 @@ def test_the_threshold_of_presence_is_the_models():
     assert session.step(red_at(40), 2 * RATE)[0].box is not None
 
 
+def test_after_a_miss_more_presence_is_needed_than_before():
+    """With thresholds of 0.5 and, once it was missed, 0.7."""
+    model = ColourModel()
+    session = colours(model, SessionSettings(found_presence=0.7))
+    session.add_target(red_at(40), box=(40, 40, 12, 12))
+    seen = []
+    for index, presence in enumerate((0.9, 0.6, 0.4, 0.6, 0.75, 0.6)):
+        model.presence = torch.tensor(presence).logit()
+        seen.append(session.step(red_at(40), index * RATE)[0].box is not None)
+    assert seen == [True, True, False, False, True, True]
+
+
 def test_a_lost_target_is_looked_for_in_the_scene_now_and_then():
     """Hidden from frame 1 on: after 4 misses the scene is searched in frame 5, and then in every third one."""
     model = ColourModel()
