@@ -62,7 +62,8 @@ def box_of_click(
     The click is looked at in the whole frame first, and in closer and closer windows as long as the answer is small
     in its window, because a whole frame at the view's resolution loses small things. The answer is then refined on
     search regions around itself. Where it was large in its window, the refinements see no more than the first look
-    did, but may settle on a part of the target: there the mean of all looks counts.
+    did, but may settle on a part of the target: there the mean of all looks counts. Each look sees its window and the
+    mirror image of it.
 
     Args:
         model: Model in eval mode.
@@ -96,6 +97,21 @@ def smooth_size(previous: Box, proposed: Box, rate: float) -> Box:
     return x - width / 2, y - height / 2, width, height
 
 
+def with_mirror_image(track: SemTrackTrack) -> tuple[torch.Tensor, torch.Tensor]:
+    """The mean of what a view and its mirror image say, cell by cell of the view.
+
+    Args:
+        track: Result for a batch of both.
+
+    Returns:
+        Scores [cells] and boxes [4, cells], cxcywh normalised to the view.
+    """
+    scores = track.score_logits[0].sigmoid() + track.score_logits[1].sigmoid().flip(-1)
+    x, *others = track.box_map[1].flip(-1)
+    boxes = track.box_map[0] + torch.stack([1 - x, *others])
+    return scores.flatten() / 2, boxes.flatten(1) / 2
+
+
 def _look_at_click(
     model: SemTrackModel,
     processor: SemTrackImageProcessor,
@@ -107,11 +123,11 @@ def _look_at_click(
     """The best box (xywh pixels) that holds the click, in one window."""
     u, v = point_to_view(point, window)
     pixels = processor.normalize([processor.crop(frame, window, processor.view_size)]).to(model.device)
-    features, grid = model.embed(pixels)
-    prompt = model.embed_points(torch.tensor([[[u, v]]], device=model.device), torch.ones(1, 1, device=model.device))
+    features, grid = model.embed(torch.cat([pixels, pixels.flip(-1)]))
+    places = torch.tensor([[[u, v]], [[1 - u, v]]], device=model.device)
+    prompt = model.embed_points(places, torch.ones(2, 1, device=model.device))
     track = model.track(features, grid, prompt.to(features.dtype), view=view)
-    scores = track.score_logits[0].sigmoid().flatten()
-    boxes = track.box_map[0].flatten(1)  # [4, cells]
+    scores, boxes = with_mirror_image(track)
     holds = (u - boxes[0]).abs().le(boxes[2] / 2) & (v - boxes[1]).abs().le(boxes[3] / 2)
     cell = int(torch.where(holds, scores, scores - 1).argmax())  # boxes without the click come last
     return box_from_view(boxes[:, cell].float().cpu().numpy(), window)

@@ -7,7 +7,7 @@ from colour_model import GRID, RED, ColourModel
 from tiny_models import noise_frame, square_frame, tiny_model, tiny_processor
 
 from modeling_semtrack.layers_semtrack import grid_centers
-from modeling_semtrack.localization import box_of_click, locate, smooth_size
+from modeling_semtrack.localization import box_of_click, locate, smooth_size, with_mirror_image
 from modeling_semtrack.modeling_semtrack import SemTrackTrack
 from modeling_semtrack.processing_semtrack import Window
 
@@ -27,6 +27,14 @@ def a_track(scores, grid=(8, 8), presence=1.0):
     boxes = torch.cat([centers, torch.full_like(centers, 0.25)])[None]
     tokens = torch.zeros(1, grid[0] * grid[1], 4)
     return SemTrackTrack(probability.logit(), boxes, torch.tensor([presence]), torch.zeros(1, 4), tokens, tokens, grid)
+
+
+def and_mirror_image(track):
+    """A batch of the view and what the same things would look like in its mirror image."""
+    x, *others = track.box_map[0].flip(-1)
+    track.box_map = torch.stack([track.box_map[0], torch.stack([1 - x, *others])])
+    track.score_logits = torch.cat([track.score_logits, track.score_logits.flip(-1)])
+    return track
 
 
 def test_the_best_cell_gives_the_box_in_pixels_of_the_frame():
@@ -83,7 +91,7 @@ def test_a_click_is_looked_at_closer_while_that_shows_more_and_then_refined(side
     model = ColourModel()
     x, y = frame[1] // 2 - side // 2, frame[0] // 2 - side // 2
     box_of_click(model, IMAGES, square_frame({(x, y, side): RED}, *frame), (x + side / 2, y + side / 2))
-    assert model.tracked == [("scene", 1)] * first_looks + [("search", 1)] * 2
+    assert model.tracked == [("scene", 2)] * first_looks + [("search", 2)] * 2  # each with its mirror image
 
 
 def test_only_where_the_answer_is_large_in_its_window_the_first_look_counts_as_much_as_the_refinements():
@@ -100,6 +108,21 @@ def test_only_where_the_answer_is_large_in_its_window_the_first_look_counts_as_m
         frame = square_frame({(60 - side // 2, 45 - side // 2, side): RED})
         _, _, width, height = box_of_click(Shrinking(), IMAGES, frame, (60, 45))
         assert (width, height) == pytest.approx((expected, expected), rel=0.08)
+
+
+def test_a_view_and_its_mirror_image_count_the_same():
+    """Where both say the same that is the answer, and where they differ the mean of both is."""
+    track = a_track({(2, 5): 0.9})
+    both = and_mirror_image(a_track({(2, 5): 0.9}))
+    scores, boxes = with_mirror_image(both)
+    torch.testing.assert_close(scores, track.score_logits.sigmoid().flatten())
+    torch.testing.assert_close(boxes, track.box_map[0].flatten(1))
+    both.score_logits[1, 2, 2] = torch.tensor(0.5).logit()  # cell (2, 5) of the view
+    both.box_map[1, :, 2, 2] += torch.tensor([0.1, 0.1, 0.2, 0.0])  # to the right in the mirror image
+    scores, boxes = with_mirror_image(both)
+    assert float(scores[2 * 8 + 5]) == pytest.approx(0.7)
+    expected = track.box_map[0, :, 2, 5] + torch.tensor([-0.05, 0.05, 0.1, 0.0])
+    torch.testing.assert_close(boxes[:, 2 * 8 + 5], expected)
 
 
 @torch.no_grad()
@@ -122,7 +145,7 @@ def test_boxes_that_hold_the_click_come_first():
             track.box_map[:, 2:] = 0.1
             if len(self.clicks) == 1:
                 track.box_map[0, :2, 12, 12] = self.clicks[0]
-            return track
+            return and_mirror_image(track)
 
     model = TwoThings()
     model.clicks = []
