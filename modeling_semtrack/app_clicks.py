@@ -17,7 +17,6 @@ from .localization import CLICK_ZOOMS, box_of_click
 from .modeling_semtrack import SemTrackModel
 from .processing_semtrack import (
     SemTrackImageProcessor,
-    Window,
     box_from_view,
     check_point,
     clip_box,
@@ -70,7 +69,9 @@ def _answers(
 ) -> list[tuple[Box, float]]:
     """All boxes (xywh pixels) with their scores that the model sees for a click, in windows of several sizes."""
     scene = images.scene_window(frame)
-    windows = [scene if zoom == 1.0 else Window(click.x, click.y, scene.side * zoom) for zoom in CLICK_ZOOMS]
+    windows = [
+        scene if zoom == 1.0 else images.view_window(click.x, click.y, scene.side * zoom) for zoom in CLICK_ZOOMS
+    ]
     crops = [images.crop(frame, window, images.view_size) for window in windows]
     features, grid = model.embed(images.normalize(crops).to(model.device))
     places = torch.tensor([[point_to_view(click[:2], window)] for window in windows], device=model.device)

@@ -76,7 +76,7 @@ def box_of_click(
     """
     scene = processor.scene_window(frame)
     for zoom in CLICK_ZOOMS:
-        window = scene if zoom == 1.0 else Window(*point, scene.side * zoom)
+        window = scene if zoom == 1.0 else processor.view_window(*point, scene.side * zoom)
         if zoom < 1.0 and processor.view_size > SHARPEST_ZOOM * window.side:
             break
         looks = [_look_at_click(model, processor, frame, point, window, "scene")]

@@ -6,18 +6,22 @@ and a search region are windows around the target, the scene is the window that 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 from transformers import BatchFeature, ProcessorMixin
 from transformers.image_processing_utils import BaseImageProcessor
 
 from .trajectory import Box
 
 PADDING_GREY = 127  # the colour outside the frame; zero after normalisation
+SIDE_STEP = 0.125  # pixels of the frame; sides of windows are multiples, so that rounding errors do not add up
+ALIGNED = 1e-3  # pixels of the frame by which an aligned window may be off
 
 
 class Window(NamedTuple):
@@ -26,6 +30,20 @@ class Window(NamedTuple):
     x: float
     y: float
     side: float
+
+    def aligned(self, size: int) -> Window:
+        """The nearest window of this side that [`SemTrackImageProcessor.crop`] can cut to `size` pixels.
+
+        It begins on a whole pixel of the frame or, outside, a whole number of the view's pixels before the frame: at
+        most half a pixel away.
+        """
+
+        def begin(corner: float) -> float:
+            step = 1.0 if corner >= 0 else self.side / size
+            return round(corner / step) * step
+
+        half = self.side / 2
+        return Window(begin(self.x - half) + half, begin(self.y - half) + half, self.side)
 
 
 class SemTrackImageProcessor(BaseImageProcessor):
@@ -82,53 +100,47 @@ class SemTrackImageProcessor(BaseImageProcessor):
 
     def template_window(self, box: Box) -> Window:
         """The template's window around a box (xywh pixels)."""
-        return _window_around(box, self.template_factor)
+        return _window_around(box, self.template_factor).aligned(self.template_size)
 
     def search_window(self, box: Box, smallest_side: float = 0.0) -> Window:
         """The search region around a box (xywh pixels), its side at least `smallest_side` pixels."""
         window = _window_around(box, self.search_factor)
-        return window._replace(side=max(window.side, smallest_side))
+        return self.view_window(window.x, window.y, max(window.side, smallest_side))
 
     def scene_window(self, frame: np.ndarray) -> Window:
         """The smallest square window that holds the whole frame (letterbox)."""
         height, width = frame.shape[:2]
-        return Window(width / 2, height / 2, float(max(width, height)))
+        return self.view_window(width / 2, height / 2, float(max(width, height)))
+
+    def view_window(self, x: float, y: float, side: float) -> Window:
+        """The window of a view around a place, all in pixels of the frame."""
+        return Window(x, y, side).aligned(self.view_size)
 
     def crop(self, frame: np.ndarray, window: Window, size: int) -> np.ndarray:
         """Resamples a window (antialiased bilinear); grey outside the frame.
 
         Args:
             frame: uint8 RGB [height, width, 3].
-            window: What to cut.
+            window: What to cut, [`Window.aligned`] to `size`.
             size: Side of the result in pixels.
 
         Returns:
             uint8 [size, size, 3]
+
+        Raises:
+            ValueError: If the window is not aligned.
         """
-        height, width = frame.shape[:2]
-        scale = window.side / size  # frame pixels per view pixel
-        left, top = window.x - window.side / 2, window.y - window.side / 2
-        # The view pixels that lie wholly inside the frame; a rounding error must not push one out.
-        x0, x1 = max(0, int(np.ceil(-left / scale - 1e-6))), min(size, int((width - left) / scale + 1e-6))
-        y0, y1 = max(0, int(np.ceil(-top / scale - 1e-6))), min(size, int((height - top) / scale + 1e-6))
         view = np.full((size, size, 3), PADDING_GREY, dtype=np.uint8)
-        if x1 <= x0 or y1 <= y0:
+        rows, columns = (_cut(middle, window, size) for middle in (window.y, window.x))
+        scale = size / window.side * (1 + 1e-9)  # a rounding error must not push out the frame's last pixels
+        part = frame[rows.begin : rows.end, columns.begin : columns.end]
+        if min(part.shape[:2]) * scale < 1 or max(rows.first, columns.first) >= size:
             return view
-        source = (left + x0 * scale, top + y0 * scale, left + x1 * scale, top + y1 * scale)
-        # Only the pixels that the antialiasing filter reaches are handed to PIL.
-        reach = int(np.ceil(scale)) + 1
-        column, row = max(0, int(source[0]) - reach), max(0, int(source[1]) - reach)
-        part = frame[row : int(np.ceil(source[3])) + reach, column : int(np.ceil(source[2])) + reach]
-        local = (
-            max(0.0, source[0] - column),
-            max(0.0, source[1] - row),
-            min(source[2] - column, part.shape[1]),
-            min(source[3] - row, part.shape[0]),
-        )
-        resized = Image.fromarray(np.ascontiguousarray(part)).resize(
-            (x1 - x0, y1 - y0), Image.Resampling.BILINEAR, box=local
-        )
-        view[y0:y1, x0:x1] = np.asarray(resized)
+        pixels = torch.from_numpy(np.require(part, requirements=["C", "W"]))[None].permute(0, 3, 1, 2)  # channels last
+        seen = nn.functional.interpolate(pixels, scale_factor=scale, mode="bilinear", antialias=True)
+        inside = view[rows.first :, columns.first :]
+        seen = seen[0, :, : inside.shape[0], : inside.shape[1]].permute(1, 2, 0).numpy()
+        inside[: seen.shape[0], : seen.shape[1]] = seen
         return view
 
     def normalize(self, views: Sequence[np.ndarray]) -> torch.Tensor:
@@ -279,4 +291,26 @@ def window_to_view(window: Window, outer: Window) -> tuple[float, float, float, 
 
 def _window_around(box: Sequence[float], factor: float) -> Window:
     x, y, w, h = box
-    return Window(x + w / 2, y + h / 2, max(factor * float(np.sqrt(w * h)), 8.0))
+    side = round(factor * float(np.sqrt(w * h)) / SIDE_STEP) * SIDE_STEP
+    return Window(x + w / 2, y + h / 2, max(side, 8.0))
+
+
+class _Cut(NamedTuple):
+    """What a view shows in one direction: from its pixel `first` on, the frame's pixels from `begin` up to `end`."""
+
+    first: int
+    begin: int
+    end: int
+
+
+def _cut(middle: float, window: Window, size: int) -> _Cut:
+    scale = window.side / size  # frame pixels per view pixel
+    corner = middle - window.side / 2
+    first, begin = (0, round(corner)) if corner > -ALIGNED else (round(-corner / scale), 0)
+    if abs(begin - first * scale - corner) > ALIGNED:
+        raise ValueError(
+            f"a window must begin on a whole pixel of the frame, or of the view before the frame, got {corner:g} of "
+            f"{window}; pass window.aligned({size})"
+        )
+    # The antialiasing filter reaches beyond the last pixel
+    return _Cut(first, begin, math.ceil(begin + (size - first) * scale) + math.ceil(scale))

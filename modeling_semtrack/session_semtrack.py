@@ -33,7 +33,6 @@ from .session_target import SemanticStep, SessionTarget
 from .stem_semtrack import keep_freed_memory
 from .trajectory import Box, SemanticTrajectory
 
-WINDOW_STEP = 0.125  # pixels; windows lie on this grid, so that rounding errors of a batch do not add up
 STEADY = 20  # frames for which a target must be seen after a miss before its template is due for renewal
 
 
@@ -191,7 +190,7 @@ class SemTrackSession:
         targets = self._active()
         if not targets:
             return []
-        windows = [self._search_window(target) for target in targets]
+        windows = [self.images.search_window(target.box, target.first_side) for target in targets]
         views = self._cut(frame, windows)
         semantic_step = self.stride > 0 and index % self.stride == 0
         searching = [target for target in targets if self._is_searching(target)]
@@ -338,10 +337,6 @@ class SemTrackSession:
 
     def _embed(self, views: Sequence[np.ndarray]) -> tuple[torch.Tensor, tuple[int, int]]:
         return self.model.embed(self.images.normalize(views).to(self.model.device))
-
-    def _search_window(self, target: SessionTarget) -> Window:
-        window = self.images.search_window(target.box, target.first_side)
-        return Window(*(round(value / WINDOW_STEP) * WINDOW_STEP for value in window))
 
     def _track(
         self, features: torch.Tensor, grid: tuple[int, int], targets: list[SessionTarget], view: str = "search"

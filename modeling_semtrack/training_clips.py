@@ -161,7 +161,7 @@ def _target_clip(
     video: str,
 ) -> TargetClip:
     outer = processor.scene_window(images[labels[0].frame_index].image)
-    windows = [_jittered(processor.search_window(label.box), rng) for label in labels]
+    windows = [_jittered(processor, label.box, rng) for label in labels]
     first = processor.template(images[labels[0].frame_index].image, labels[0].box)
     target_boxes = torch.tensor([box_to_view(label.box, outer) for label in labels])
     view_windows = torch.tensor([window_to_view(window, outer) for window in windows], dtype=torch.float32)
@@ -397,9 +397,11 @@ def with_box_errors(labels: Sequence[StepLabel], rng: np.random.Generator) -> li
     return [StepLabel(label.frame_index, moved(label.box), label.events) for label in labels]
 
 
-def _jittered(window: Window, rng: np.random.Generator) -> Window:
+def _jittered(processor: SemTrackImageProcessor, box: Box, rng: np.random.Generator) -> Window:
+    window = processor.search_window(box)
     shift = rng.normal(0, 0.03, 2) * window.side
-    return Window(window.x + shift[0], window.y + shift[1], window.side * float(np.exp(rng.normal(0, 0.08))))
+    zoom = float(np.exp(rng.normal(0, 0.08)))
+    return processor.view_window(window.x + shift[0], window.y + shift[1], window.side * zoom)
 
 
 def _parts(indices: Sequence[int] | range) -> list[list[int]]:

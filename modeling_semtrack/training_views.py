@@ -107,7 +107,7 @@ def make_views(
         window = search_window_around(around, processor, rng, loose=prompt_kind == "point")
         elsewhere = prompt_kind == "template" and box is not None and rng.random() < 0.08
         if elsewhere:
-            window = _window_without(box, window, last.image, rng)
+            window = _window_without(box, window, last.image, processor, rng)
     else:
         window = _scene_window(last.image, processor, rng)
         if prompt_kind == "point" and not _holds(window, box):
@@ -160,17 +160,20 @@ def search_window_around(box: Box, processor: SemTrackImageProcessor, rng: np.ra
     reach = min(1.3, processor.search_factor / 2 - 0.3)
     shift = rng.normal(0, 0.45, 2).clip(-reach, reach) * target
     zoom = float(np.exp(rng.normal(0.05, 0.45 if loose else 0.2)))
-    return Window(window.x + shift[0] * min(zoom, 1.0), window.y + shift[1] * min(zoom, 1.0), window.side * zoom)
+    x, y = window.x + shift[0] * min(zoom, 1.0), window.y + shift[1] * min(zoom, 1.0)
+    return processor.view_window(x, y, window.side * zoom)
 
 
-def _window_without(box: Box, window: Window, image: np.ndarray, rng: np.random.Generator) -> Window:
+def _window_without(
+    box: Box, window: Window, image: np.ndarray, processor: SemTrackImageProcessor, rng: np.random.Generator
+) -> Window:
     """A window of the same size beside the target, or the given one where the frame is too small for that."""
     height, width = image.shape[:2]
     for _ in range(8):
         x, y = rng.uniform(0, width), rng.uniform(0, height)
         clear = max(abs(x - box[0] - box[2] / 2) - box[2] / 2, abs(y - box[1] - box[3] / 2) - box[3] / 2)
         if clear > window.side / 2:
-            return Window(x, y, window.side)
+            return processor.view_window(x, y, window.side)
     return window
 
 
@@ -181,7 +184,7 @@ def _scene_window(image: np.ndarray, processor: SemTrackImageProcessor, rng: np.
         return window
     zoom = rng.uniform(0.55, 1.0)
     shift = rng.uniform(-0.5, 0.5, 2) * (1 - zoom) * (image.shape[1], image.shape[0])
-    return Window(window.x + shift[0], window.y + shift[1], window.side * zoom)
+    return processor.view_window(window.x + shift[0], window.y + shift[1], window.side * zoom)
 
 
 def _holds(window: Window, box: Box) -> bool:

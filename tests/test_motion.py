@@ -43,6 +43,7 @@ def motion_between(earlier, now, seconds=0.1, box=BOX, window=None, size=256):
     """[ROWS, COLUMNS, KINDS] of two frames, as they were before root and tanh: longer sides of the target a second."""
     images = SemTrackImageProcessor(view_size=size)
     window = window or Window(box[0] + box[2] / 2, box[1] + box[3] / 2, 4 * math.sqrt(box[2] * box[3]))
+    window = window.aligned(size)
     pixels = images.normalize([images.crop(frame, window, size) for frame in (now, earlier)])[:, None, None]
     places = (torch.tensor([[place]]) for place in (window_to_view(window, SCENE), box_to_view(box, SCENE)))
     place, target = places
