@@ -150,7 +150,7 @@ def contact_sheet(
     timeline = draw_timeline([trajectory], width=width)
     captions = [(f"frame {index}, {time:.2f} s",) for index, time, _ in tiles]
     frames = grid([tile for _, _, tile in tiles], captions)
-    top = HEADING + GAP
+    top = HEADING + 2 * GAP
     sheet = Image.new("RGB", (width, top + frames.height + timeline.height), PAPER)
     words = f"{click.clip}: {click.what}, clicked at ({click.point[0]:g}, {click.point[1]:g})"
     font = ImageFont.load_default(HEADING)
