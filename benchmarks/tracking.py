@@ -1,6 +1,7 @@
 """Speed of tracking on this machine, beside OpenCV's CSRT and NanoTrack on the same frames.
 
     python benchmarks/tracking.py [--sequence DIR] [--nanotrack-weights DIR] [--dtype bfloat16] [--rounds 3]
+                                  [--width 1920]
 
 Prints one JSON object: milliseconds per frame (median over the frames of all rounds) and frames per second of
 each contestant, and the ratios that matter. The contestants take turns round by round, so that whatever else the
@@ -16,6 +17,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from PIL import Image
 from tqdm import tqdm
 
 from dataset_script.sources.otb import read_sequences
@@ -36,6 +38,7 @@ def main() -> None:
     parser.add_argument("--nanotrack-weights", help="folder with NanoTrack's ONNX files; without it no NanoTrack")
     parser.add_argument("--dtype", default="bfloat16", choices=("float32", "bfloat16"))
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--width", type=int, help="enlarge the frames to this many pixels")
     arguments = parser.parse_args()
 
     import cv2
@@ -43,6 +46,8 @@ def main() -> None:
     cv2.setNumThreads(torch.get_num_threads())
     model, processor = load_checkpoint(arguments.model, "cpu", getattr(torch, arguments.dtype))
     frames, boxes = load_frames(arguments.sequence)
+    if arguments.width:
+        frames, boxes = resized(frames, boxes, arguments.width)
 
     def session(targets: int, stride: int) -> Callable[[np.ndarray, int], object]:
         tracker = SemTrackSession(model, processor, semantic_stride=stride)
@@ -100,6 +105,16 @@ def load_frames(sequence: str | None) -> tuple[list[np.ndarray], list[tuple[floa
     frames = [frame for frame, _ in zip(sequence_frames(found), range(MOST_FRAMES))]
     # The same target twice: a patch of background would be lost and searched for, which is other work.
     return frames, [tuple(found.boxes[0])] * 2
+
+
+def resized(
+    frames: list[np.ndarray], boxes: list[tuple[float, ...]], width: int
+) -> tuple[list[np.ndarray], list[tuple[float, ...]]]:
+    """Frames of another width and the same proportions, and the boxes in them."""
+    scale = width / frames[0].shape[1]
+    size = (width, round(frames[0].shape[0] * scale))
+    images = [np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC)) for frame in frames]
+    return images, [tuple(scale * value for value in box) for box in boxes]
 
 
 def time_steps(step: Callable[[np.ndarray, int], object], frames: list[np.ndarray]) -> list[float]:
