@@ -38,15 +38,17 @@ def main() -> None:
     parser.add_argument("--nanotrack-weights", help="folder with NanoTrack's ONNX files; without it no NanoTrack")
     parser.add_argument("--dtype", default="bfloat16", choices=("float32", "bfloat16"))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--width", type=int, help="enlarge the frames to this many pixels")
+    parser.add_argument("--width", type=int, help="resize the frames to this many pixels; their own width by default")
     arguments = parser.parse_args()
+    if arguments.width is not None and arguments.width < 1:
+        parser.error(f"--width must be at least 1 pixel, got {arguments.width}")
 
     import cv2
 
     cv2.setNumThreads(torch.get_num_threads())
     model, processor = load_checkpoint(arguments.model, "cpu", getattr(torch, arguments.dtype))
     frames, boxes = load_frames(arguments.sequence)
-    if arguments.width:
+    if arguments.width is not None:
         frames, boxes = resized(frames, boxes, arguments.width)
 
     def session(targets: int, stride: int) -> Callable[[np.ndarray, int], object]:

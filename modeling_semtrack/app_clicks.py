@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from .app_state import Click
-from .localization import CLICK_ZOOMS, box_of_click
+from .localization import box_of_click, click_windows
 from .modeling_semtrack import SemTrackModel
 from .processing_semtrack import (
     SemTrackImageProcessor,
@@ -68,10 +68,7 @@ def _answers(
     model: SemTrackModel, images: SemTrackImageProcessor, frame: np.ndarray, click: Click
 ) -> list[tuple[Box, float]]:
     """All boxes (xywh pixels) with their scores that the model sees for a click, in windows of several sizes."""
-    scene = images.scene_window(frame)
-    windows = [
-        scene if zoom == 1.0 else images.view_window(click.x, click.y, scene.side * zoom) for zoom in CLICK_ZOOMS
-    ]
+    windows = click_windows(images, frame, click[:2])
     crops = [images.crop(frame, window, images.view_size) for window in windows]
     features, grid = model.embed(images.normalize(crops).to(model.device))
     places = torch.tensor([[point_to_view(click[:2], window)] for window in windows], device=model.device)

@@ -18,7 +18,7 @@ from .processing_semtrack import (
 )
 from .trajectory import Box
 
-CLICK_ZOOMS = (1.0, 0.5, 0.25)  # sides of the windows in which a click is looked at first, over the frame's side
+CLICK_ZOOMS = (0.5, 0.25)  # sides of the closer windows in which a click is looked at, over the frame's side
 CLICK_REFINEMENTS = 2  # second looks, each on a search region around the answer so far
 LARGE_IN_WINDOW = 0.9  # side of an answer's search region over its window's, from which no closer window is needed
 SHARPEST_ZOOM = 2.0  # view pixels per frame pixel up to which a closer window can show more
@@ -74,10 +74,9 @@ def box_of_click(
     Returns:
         xywh pixels, inside the frame.
     """
-    scene = processor.scene_window(frame)
-    for zoom in CLICK_ZOOMS:
-        window = scene if zoom == 1.0 else processor.view_window(*point, scene.side * zoom)
-        if zoom < 1.0 and processor.view_size > SHARPEST_ZOOM * window.side:
+    looks: list[Box] = []
+    for window in click_windows(processor, frame, point):
+        if looks and processor.view_size > SHARPEST_ZOOM * window.side:
             break
         looks = [_look_at_click(model, processor, frame, point, window, "scene")]
         large = processor.search_window(looks[0]).side >= LARGE_IN_WINDOW * window.side
@@ -87,6 +86,12 @@ def box_of_click(
         looks.append(_look_at_click(model, processor, frame, point, processor.search_window(looks[-1]), "search"))
     box = tuple(np.mean(looks, axis=0).tolist()) if large else looks[-1]
     return clip_box(box, frame.shape[:2]) or box
+
+
+def click_windows(processor: SemTrackImageProcessor, frame: np.ndarray, point: tuple[float, float]) -> list[Window]:
+    """The windows in which a click (x, y pixels) is looked at first: the whole frame, then closer and closer."""
+    scene = processor.scene_window(frame)
+    return [scene, *(processor.view_window(*point, scene.side * zoom) for zoom in CLICK_ZOOMS)]
 
 
 def smooth_size(previous: Box, proposed: Box, rate: float) -> Box:

@@ -37,13 +37,8 @@ class Window(NamedTuple):
         It begins on a whole pixel of the frame or, outside, a whole number of the view's pixels before the frame: at
         most half a pixel away.
         """
-
-        def begin(corner: float) -> float:
-            step = 1.0 if corner >= 0 else self.side / size
-            return round(corner / step) * step
-
-        half = self.side / 2
-        return Window(begin(self.x - half) + half, begin(self.y - half) + half, self.side)
+        x, y = (_nearest_start(middle, self, size).corner + self.side / 2 for middle in (self.x, self.y))
+        return Window(x, y, self.side)
 
 
 class SemTrackImageProcessor(BaseImageProcessor):
@@ -131,14 +126,14 @@ class SemTrackImageProcessor(BaseImageProcessor):
             ValueError: If the window is not aligned.
         """
         view = np.full((size, size, 3), PADDING_GREY, dtype=np.uint8)
-        rows, columns = (_cut(middle, window, size) for middle in (window.y, window.x))
+        (top, rows), (left, columns) = (_cut(middle, window, size) for middle in (window.y, window.x))
         scale = size / window.side * (1 + 1e-9)  # a rounding error must not push out the frame's last pixels
-        part = frame[rows.begin : rows.end, columns.begin : columns.end]
-        if min(part.shape[:2]) * scale < 1 or max(rows.first, columns.first) >= size:
+        part = frame[rows, columns]
+        if min(part.shape[:2]) * scale < 1 or max(top, left) >= size:
             return view
         pixels = torch.from_numpy(np.require(part, requirements=["C", "W"]))[None].permute(0, 3, 1, 2)  # channels last
         seen = nn.functional.interpolate(pixels, scale_factor=scale, mode="bilinear", antialias=True)
-        inside = view[rows.first :, columns.first :]
+        inside = view[top:, left:]
         seen = seen[0, :, : inside.shape[0], : inside.shape[1]].permute(1, 2, 0).numpy()
         inside[: seen.shape[0], : seen.shape[1]] = seen
         return view
@@ -295,22 +290,30 @@ def _window_around(box: Sequence[float], factor: float) -> Window:
     return Window(x + w / 2, y + h / 2, max(side, 8.0))
 
 
-class _Cut(NamedTuple):
-    """What a view shows in one direction: from its pixel `first` on, the frame's pixels from `begin` up to `end`."""
+class _Start(NamedTuple):
+    """Where the frame begins in a view, in one direction: its pixel `begin` at the view's pixel `first`."""
 
     first: int
     begin: int
-    end: int
+    corner: float  # of the view, in pixels of the frame
 
 
-def _cut(middle: float, window: Window, size: int) -> _Cut:
+def _nearest_start(middle: float, window: Window, size: int) -> _Start:
     scale = window.side / size  # frame pixels per view pixel
     corner = middle - window.side / 2
-    first, begin = (0, round(corner)) if corner > -ALIGNED else (round(-corner / scale), 0)
-    if abs(begin - first * scale - corner) > ALIGNED:
+    first, begin = (0, round(corner)) if corner >= 0 else (round(-corner / scale), 0)
+    return _Start(first, begin, begin - first * scale)
+
+
+def _cut(middle: float, window: Window, size: int) -> tuple[int, slice]:
+    """From which pixel on a view shows the frame, and which pixels of the frame it needs, in one direction."""
+    first, begin, corner = _nearest_start(middle, window, size)
+    asked = middle - window.side / 2
+    if abs(corner - asked) > ALIGNED:
         raise ValueError(
-            f"a window must begin on a whole pixel of the frame, or of the view before the frame, got {corner:g} of "
+            f"a window must begin on a whole pixel of the frame, or of the view before the frame, got {asked:g} of "
             f"{window}; pass window.aligned({size})"
         )
+    scale = window.side / size
     # The antialiasing filter reaches beyond the last pixel
-    return _Cut(first, begin, math.ceil(begin + (size - first) * scale) + math.ceil(scale))
+    return first, slice(begin, math.ceil(begin + (size - first) * scale) + math.ceil(scale))
